@@ -1,0 +1,34 @@
+# Everything runs in .venv, which the first target makes from requirements.lock.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: serve test lint schema lock bench
+
+serve: .venv/installed  ## the server on an embedded PostgreSQL and a local-folder store
+	$(BIN)/waymark serve
+
+test: .venv/installed lint  ## lint, types, floors and every test
+	$(BIN)/pytest -n 2
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+schema: .venv/installed  ## prints the schema that the code has now
+	$(BIN)/python -m app.api.schema > schema.graphql
+
+lock: .venv/installed  ## resolves the newest dependencies that pyproject.toml allows
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --upgrade \
+	  --extra embedded --group dev pyproject.toml --output-file requirements.lock
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,1 @@
+"""Waymark: mutable names for immutable files."""

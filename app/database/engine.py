@@ -1,0 +1,32 @@
+"""The connection pool."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import orjson
+
+from app.database.statements import Connection
+
+Pool = asyncpg.Pool[asyncpg.Record]
+Prepare = Callable[[Connection], Awaitable[None]]
+
+
+def _encode_json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+async def prepare(connection: Connection) -> None:
+    """Teaches a new connection that jsonb values are Python values."""
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads)
+
+
+async def _keep(_: Connection) -> None:
+    """Spares the round trip that resets a session: no statement on the pool may leave state in its session."""
+
+
+async def create_pool(url: str, *, size: int = 10, prepare: Prepare = prepare, **options: Any) -> Pool:
+    """Opens a pool of at most `size` connections; more backends only make contended writes slower."""
+    return await asyncpg.create_pool(url, min_size=1, max_size=size, init=prepare, reset=_keep, **options)

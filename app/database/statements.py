@@ -1,0 +1,52 @@
+"""Statements: written with SQLAlchemy or as plain SQL with `:names`, compiled once, run by asyncpg.
+
+Executing through SQLAlchemy costs more than the rest of a request; compiling with it costs once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, ClassVar, Protocol
+
+import asyncpg
+from sqlalchemy import ClauseElement, text
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+
+Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+Row = asyncpg.Record
+
+_DIALECT = PGDialect_asyncpg()
+
+
+class Statement:
+    """One statement with named parameters, as asyncpg takes it: `$1` text and values in order."""
+
+    def __init__(self, clause: ClauseElement | str) -> None:
+        compiled = (text(clause) if isinstance(clause, str) else clause).compile(dialect=_DIALECT)
+        self.sql = str(compiled)
+        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self._order: Sequence[str] = getattr(compiled, "positiontup", None) or ()
+
+    def _values(self, values: dict[str, Any]) -> list[Any]:
+        return [values[name] if name in values else self._constants[name] for name in self._order]
+
+    async def fetch(self, connection: Connection, **values: Any) -> list[Row]:
+        return await connection.fetch(self.sql, *self._values(values))
+
+    async def fetchrow(self, connection: Connection, **values: Any) -> Row | None:
+        return await connection.fetchrow(self.sql, *self._values(values))
+
+    async def fetchval(self, connection: Connection, **values: Any) -> Any:
+        return await connection.fetchval(self.sql, *self._values(values))
+
+
+class RecordType(Protocol):
+    """A dataclass whose fields are columns of one table, by name."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+def columns(record: type[RecordType], source: str) -> str:
+    """The columns of a record type, in its fields' order, for the select list of plain SQL."""
+    return ", ".join(f'{source}."{field.name}"' for field in fields(record))

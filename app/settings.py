@@ -1,0 +1,155 @@
+"""What the operator can set. The only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from app.errors import BadUserInputError
+
+
+def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the embedded database, the local store and the secret files live when WAYMARK_DATA_DIR does not say.
+
+    Root gets a folder below /var/lib, because PostgreSQL runs as another account then, which must be able to reach it.
+    """
+    if named := environment.get("WAYMARK_DATA_DIR"):
+        return Path(named).expanduser().absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/waymark")
+    if base := environment.get("XDG_DATA_HOME"):
+        return Path(base) / "waymark"
+    return Path.home() / ".local" / "share" / "waymark"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The server's settings; each field but the derived paths is one WAYMARK_… variable."""
+
+    data_dir: Path
+    #: None runs the embedded PostgreSQL below `data_dir`.
+    database_url: str | None = None
+    database_pool_size: int = 10
+    host: str = "127.0.0.1"
+    port: int = 8000
+    #: Server processes.
+    workers: int = 1
+    #: What clients reach the server by, when that is not what their requests name as host.
+    public_url: str | None = None
+    #: Encrypts what is secret at rest and signs links.
+    secret_key: str | None = None
+    #: The first token, where there is no data directory that could hold a generated one.
+    bootstrap_token: str | None = None
+    #: How long an upload may take before its datum is EXPIRED.
+    upload_lifetime: timedelta = timedelta(days=1)
+    #: Seconds that requests under way get at shutdown.
+    shutdown_grace: int = 5
+    max_body_bytes: int = 2 * 1024 * 1024
+    log_level: str = "INFO"
+    log_format: str = "text"
+
+    @property
+    def token_file(self) -> Path:
+        return self.data_dir / "token"
+
+    @property
+    def address_file(self) -> Path:
+        return self.data_dir / "address"
+
+    @property
+    def secret_key_file(self) -> Path:
+        return self.data_dir / "secret-key"
+
+    @property
+    def store_dir(self) -> Path:
+        """The root of the server's default store, a local folder."""
+        return self.data_dir / "files"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Reads WAYMARK_… variables; a wrong one is BAD_USER_INPUT that names it and what would be right."""
+        values: dict[str, Any] = {"data_dir": default_data_dir(environment)}
+        for field, read in _READERS.items():
+            name = f"WAYMARK_{field.upper()}"
+            if text := environment.get(name):
+                try:
+                    values[field] = read(text)
+                except ValueError as error:
+                    raise BadUserInputError(f"{name}: {error}") from error
+        return cls(**values)
+
+    def with_options(self, **options: object) -> Self:
+        """These settings with what the command line gave, where it gave something."""
+        given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        return replace(self, **given)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """How the command line finds its server. Empty fields fall back to what `waymark serve` left in `data_dir`."""
+
+    data_dir: Path
+    url: str | None
+    token: str | None
+    project: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        return cls(
+            data_dir=default_data_dir(environment),
+            url=environment.get("WAYMARK_URL") or None,
+            token=environment.get("WAYMARK_TOKEN") or None,
+            project=environment.get("WAYMARK_PROJECT") or "default",
+        )
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ValueError("expected a whole number from 1")
+    return number
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise ValueError("expected a port number from 0 to 65535")
+    return int(text)
+
+
+def _one_of(*choices: str) -> Any:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return text
+
+    return read
+
+
+def _secret(text: str) -> str:
+    if len(text) < 32:
+        raise ValueError("expected at least 32 characters, for example from `openssl rand -base64 32`")
+    return text
+
+
+_READERS: dict[str, Any] = {
+    "database_url": str,
+    "database_pool_size": _positive,
+    "host": str,
+    "port": _port,
+    "workers": _positive,
+    "public_url": lambda text: text.rstrip("/"),
+    "secret_key": _secret,
+    "bootstrap_token": _secret,
+    "upload_lifetime": lambda text: timedelta(seconds=_positive(text)),
+    "shutdown_grace": _positive,
+    "max_body_bytes": _positive,
+    "log_level": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+    "log_format": _one_of("text", "json"),
+}
