@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import asyncpg
 from sqlalchemy import ClauseElement, text
@@ -41,12 +41,11 @@ class Statement:
         return await connection.fetchval(self.sql, *self._values(values))
 
 
-class RecordType(Protocol):
-    """A dataclass whose fields are columns of one table, by name."""
+def record_fields(record: type) -> list[str]:
+    """The columns of which a record is made: `record` is a dataclass, and its fields are columns by name."""
+    return [field.name for field in fields(record)]
 
-    __dataclass_fields__: ClassVar[dict[str, Any]]
 
-
-def columns(record: type[RecordType], source: str) -> str:
-    """The columns of a record type, in its fields' order, for the select list of plain SQL."""
-    return ", ".join(f'{source}."{field.name}"' for field in fields(record))
+def columns(record: type, source: str) -> str:
+    """The same for the select list of plain SQL; a row of it is `record(*row)`."""
+    return ", ".join(f'{source}."{name}"' for name in record_fields(record))
