@@ -68,7 +68,8 @@ class Query:
 class Listing(Generic[Record]):
     """A list that can be paged: rows of `source` below a parent, in one of `orders`, under any of `conditions`.
 
-    `record` is a dataclass whose fields are columns of `source`, those of the orders among them.
+    `record` is a dataclass whose fields are columns of `source`, those of the orders among them; `parent` says of a row
+    whether it is below the parent of an id (None: the list is the server's own).
 
     Conditions are SQL with a parameter of their own name (or of their name and a suffix); only their values vary.
     """
@@ -78,7 +79,7 @@ class Listing(Generic[Record]):
         source: FromClause,
         record: type[Record],
         *,
-        parent: str | None,
+        parent: Callable[[ColumnElement[UUID]], ColumnElement[bool]] | None,
         orders: Mapping[str, Order],
         conditions: Mapping[str, ColumnElement[bool]] | None = None,
     ) -> None:
@@ -135,7 +136,7 @@ class Listing(Generic[Record]):
 
     def _rows_of_parent(self, parents: FromClause, where: tuple[str, ...]) -> Select[Any]:
         rows = select(*self._columns).where(*(self._conditions[name] for name in where))
-        return rows if self._parent is None else rows.where(self._source.c[self._parent] == parents.c.id)
+        return rows if self._parent is None else rows.where(self._parent(parents.c.id))
 
     def _build_page_statement(
         self, order_name: str, descending: bool, bounded: bool, limited: bool, where: tuple[str, ...]

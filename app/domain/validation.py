@@ -73,7 +73,7 @@ def require_tags(field: str, tags: Sequence[str]) -> list[str]:
 def require_object(field: str, value: object) -> dict[str, Any]:
     """A JSON object of limited size and depth."""
     if not isinstance(value, dict):
-        raise BadUserInputError(f"{field} is not a JSON object, such as {{\"accuracy\": 0.93}}.")
+        raise BadUserInputError(f'{field} is not a JSON object, such as {{"accuracy": 0.93}}.')
     if _depth(value, _DEEPEST_PROPERTY) > _DEEPEST_PROPERTY:
         raise BadUserInputError(f"{field} is nested deeper than {_DEEPEST_PROPERTY} levels.")
     try:

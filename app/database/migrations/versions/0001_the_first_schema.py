@@ -280,6 +280,7 @@ def upgrade() -> None:
     op.create_index("datum_tags_idx", "datum", ["tags"], unique=False, postgresql_using="gin")
     op.create_table(
         "execution_input",
+        sa.Column("id", sa.Uuid(), server_default=sa.text("uuidv7()"), nullable=False),
         sa.Column("project_id", sa.Uuid(), nullable=False),
         sa.Column("execution_id", sa.Uuid(), nullable=False),
         sa.Column("position", sa.SmallInteger(), nullable=False),
@@ -297,8 +298,10 @@ def upgrade() -> None:
             name=op.f("execution_input_project_id_execution_id_fkey"),
         ),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("execution_input_project_id_fkey")),
-        sa.PrimaryKeyConstraint("execution_id", "position", name=op.f("execution_input_pkey")),
+        sa.PrimaryKeyConstraint("id", name=op.f("execution_input_pkey")),
         sa.UniqueConstraint("execution_id", "name", name=op.f("execution_input_execution_id_name_key")),
+        sa.UniqueConstraint("execution_id", "position", name=op.f("execution_input_execution_id_position_key")),
+        sa.UniqueConstraint("project_id", "id", name=op.f("execution_input_project_id_id_key")),
     )
     op.create_table(
         "execution_warning",
@@ -440,7 +443,7 @@ def upgrade() -> None:
         "execution_input_file",
         sa.Column("project_id", sa.Uuid(), nullable=False),
         sa.Column("execution_id", sa.Uuid(), nullable=False),
-        sa.Column("input_position", sa.SmallInteger(), nullable=False),
+        sa.Column("input_id", sa.Uuid(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=False),
         sa.Column("datum_id", sa.Uuid(), nullable=True),
@@ -456,11 +459,6 @@ def upgrade() -> None:
             name=op.f("execution_input_file_alias_id_alias_version_fkey"),
         ),
         sa.ForeignKeyConstraint(
-            ["execution_id", "input_position"],
-            ["execution_input.execution_id", "execution_input.position"],
-            name=op.f("execution_input_file_execution_id_input_position_fkey"),
-        ),
-        sa.ForeignKeyConstraint(
             ["project_id", "datum_id"],
             ["datum.project_id", "datum.id"],
             name=op.f("execution_input_file_project_id_datum_id_fkey"),
@@ -470,8 +468,13 @@ def upgrade() -> None:
             ["execution.project_id", "execution.id"],
             name=op.f("execution_input_file_project_id_execution_id_fkey"),
         ),
+        sa.ForeignKeyConstraint(
+            ["project_id", "input_id"],
+            ["execution_input.project_id", "execution_input.id"],
+            name=op.f("execution_input_file_project_id_input_id_fkey"),
+        ),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("execution_input_file_project_id_fkey")),
-        sa.PrimaryKeyConstraint("execution_id", "input_position", "position", name=op.f("execution_input_file_pkey")),
+        sa.PrimaryKeyConstraint("input_id", "position", name=op.f("execution_input_file_pkey")),
     )
     op.create_index(
         "execution_input_file_alias_id_idx",
