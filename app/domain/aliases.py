@@ -1,7 +1,7 @@
 """Aliases: mutable names for immutable files, and the history that is never rewritten.
 
-An alias's row and its history row change in one statement, under the alias's row lock; the history's `at` is taken after
-that lock, so that times rise with versions. A statement that finds an expectation unmet writes nothing.
+An alias's row and its history row change in one statement, under the alias's row lock; the history's `at` is taken
+after that lock, so that times rise with versions. A statement that finds an expectation unmet writes nothing.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class _Write:
 
 _ALIAS = len(record_fields(Alias))
 
-# -- one alias: everything in one statement -----------------------------------------------------------------------------
+# -- one alias: everything in one statement ----------------------------------------------------------------------------
 
 # The datum is locked against a purge before its status is read; ON CONFLICT locks the alias before it is compared.
 _SET = Statement(f"""
@@ -188,7 +188,7 @@ async def set_alias(
     return Outcome(current, None)
 
 
-# -- several aliases, or a change that depends on history: lock, decide, write ------------------------------------------
+# -- several aliases, or a change that depends on history: lock, decide, write -----------------------------------------
 
 # New names first and in order, then every lock in order: two calls that name the same aliases cannot deadlock.
 _RESERVE = Statement("""
@@ -223,7 +223,8 @@ _LOCK_TARGETS = Statement("""
 _WRITE = Statement(f"""
     WITH write AS (
         SELECT * FROM unnest(
-            :alias_ids ::uuid[], :versions ::integer[], :kinds ::text[], :datum_ids ::uuid[], :rolled_back_to ::integer[]
+            :alias_ids ::uuid[], :versions ::integer[], :kinds ::text[], :datum_ids ::uuid[],
+            :rolled_back_to ::integer[]
         ) AS write (alias_id, version, kind, datum_id, rolled_back_to)
     ), moment AS (
         SELECT greatest(clock_timestamp(), max(updated_at) + interval '1 microsecond') AS at, uuidv7() AS change_set_id
@@ -247,7 +248,8 @@ _WRITE = Statement(f"""
         FROM moved, moment
         RETURNING *
     )
-    SELECT {columns(Alias, "moved")}, {columns(AliasChange, "change")} FROM moved JOIN change ON change.alias_id = moved.id
+    SELECT {columns(Alias, "moved")}, {columns(AliasChange, "change")}
+    FROM moved JOIN change ON change.alias_id = moved.id
 """)
 
 
@@ -443,21 +445,36 @@ def _conflict(aliases: Mapping[str, Alias | None]) -> ConflictError:
     return ConflictError(f"Not as expected: {now}.", conflicts=conflicts)
 
 
-# -- reading ------------------------------------------------------------------------------------------------------------
+# -- reading -----------------------------------------------------------------------------------------------------------
 
 _CHANGES_OF_SET = Statement(f"""
     SELECT {columns(AliasChange, "alias_history")} FROM alias_history
     WHERE change_set_id = :change_set_id AND project_id = :project_id
 """)
 
+_BY_KEYS = Statement(f"""
+    SELECT {columns(Alias, "alias")} FROM alias JOIN unnest(:project_ids ::uuid[], :names ::text[]) AS wanted (id, name)
+        ON alias.project_id = wanted.id AND alias.name = wanted.name
+""")
+
 _BY_ID = Statement(f"SELECT {columns(Alias, 'alias')} FROM alias WHERE id = ANY(:ids ::uuid[])")
 
-_CHANGES_BY_ID = Statement(f"""
+_CHANGES_BY_KEYS = Statement(f"""
+    SELECT {columns(Alias, "alias")} FROM alias JOIN unnest(:project_ids ::uuid[], :names ::text[]) AS wanted (id, name)
+        ON alias.project_id = wanted.id AND alias.name = wanted.name
+""")
+
+_BY_ID = Statement(f"""
     SELECT {columns(AliasChange, "alias_history")} FROM alias_history WHERE id = ANY(:ids ::uuid[])
 """)
 
 _POINTING_AT = Statement(f"""
     SELECT {columns(Alias, "alias")} FROM alias WHERE datum_id = ANY(:datum_ids ::uuid[]) ORDER BY name
+""")
+
+_OF_EXECUTIONS = Statement(f"""
+    SELECT {columns(AliasChange, "alias_history")} FROM alias_history
+    WHERE execution_id = ANY(:execution_ids ::uuid[]) ORDER BY at, id
 """)
 
 _IN_FORCE_AT = Statement(f"""
@@ -472,9 +489,8 @@ _IN_FORCE_AT = Statement(f"""
 
 _BY_VERSION = Statement(f"""
     SELECT {columns(AliasChange, "change")}
-    FROM unnest(:alias_ids ::uuid[], :versions ::integer[]) WITH ORDINALITY AS wanted (alias_id, version, position)
-    LEFT JOIN alias_history AS change ON change.alias_id = wanted.alias_id AND change.version = wanted.version
-    ORDER BY wanted.position
+    FROM unnest(:alias_ids ::uuid[], :versions ::integer[]) AS wanted (alias_id, version)
+    JOIN alias_history AS change ON change.alias_id = wanted.alias_id AND change.version = wanted.version
 """)
 
 ALIASES = Listing(
@@ -531,6 +547,13 @@ async def load_by_names(connection: Connection, project_id: UUID, names: Sequenc
     return {row["name"]: Alias(*row) for row in rows}
 
 
+async def load_by_project_and_name(
+    connection: Connection, keys: Sequence[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], Alias]:
+    rows = await _BY_KEYS.fetch(connection, project_ids=[key[0] for key in keys], names=[key[1] for key in keys])
+    return {(row["project_id"], row["name"]): Alias(*row) for row in rows}
+
+
 async def load_aliases(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Alias]:
     return {row["id"]: Alias(*row) for row in await _BY_ID.fetch(connection, ids=ids)}
 
@@ -546,20 +569,29 @@ async def aliases_pointing_at(connection: Connection, datum_ids: Sequence[UUID])
     return found
 
 
+async def changes_of_executions(connection: Connection, execution_ids: Sequence[UUID]) -> dict[UUID, list[AliasChange]]:
+    found: dict[UUID, list[AliasChange]] = {execution_id: [] for execution_id in execution_ids}
+    for row in await _OF_EXECUTIONS.fetch(connection, execution_ids=execution_ids):
+        found[row["execution_id"]].append(AliasChange(*row))
+    return found
+
+
 async def changes_in_force(
     connection: Connection, keys: Sequence[tuple[UUID, dt.datetime]]
-) -> list[AliasChange | None]:
-    """The change of each alias in force at its instant; None before the first. A future instant is BAD_USER_INPUT."""
+) -> dict[tuple[UUID, dt.datetime], AliasChange]:
+    """The change of each alias in force at its instant, if there was one. A future instant is BAD_USER_INPUT."""
     rows = await _IN_FORCE_AT.fetch(connection, alias_ids=[key[0] for key in keys], moments=[key[1] for key in keys])
     for (_, at), row in zip(keys, rows, strict=True):
         if row["is_future"]:
             raise future_instant(at)
-    return [_change_or_none(tuple(row)[2:]) for row in rows]
+    return {key: AliasChange(*tuple(row)[2:]) for key, row in zip(keys, rows, strict=True) if row["id"]}
 
 
-async def changes_by_version(connection: Connection, keys: Sequence[tuple[UUID, int]]) -> list[AliasChange | None]:
+async def changes_by_version(
+    connection: Connection, keys: Sequence[tuple[UUID, int]]
+) -> dict[tuple[UUID, int], AliasChange]:
     rows = await _BY_VERSION.fetch(connection, alias_ids=[key[0] for key in keys], versions=[key[1] for key in keys])
-    return [_change_or_none(tuple(row)) for row in rows]
+    return {(row["alias_id"], row["version"]): AliasChange(*row) for row in rows}
 
 
 async def _replay(connection: Connection, project_id: UUID, claim: Claim, names: Sequence[str]) -> list[Outcome]:
@@ -568,7 +600,3 @@ async def _replay(connection: Connection, project_id: UUID, claim: Claim, names:
     changes = {row["alias_id"]: AliasChange(*row) for row in rows}
     aliases = await load_by_names(connection, project_id, names)
     return [Outcome(aliases[name], changes.get(aliases[name].id)) for name in names]
-
-
-def _change_or_none(values: Sequence[Any]) -> AliasChange | None:
-    return None if values[0] is None else AliasChange(*values)

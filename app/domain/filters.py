@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, bindparam
+from sqlalchemy import BindParameter, Column, ColumnElement, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import DateTime, Text, Uuid
 
@@ -46,8 +46,12 @@ def overlaps(name: str, column: Column[Any]) -> Conditions:
     return {name: column.op("&&", is_comparison=True)(bindparam(name, type_=ARRAY(Text)))}
 
 
-def identity(name: str) -> Any:
-    return bindparam(name, type_=Uuid)
+def parameter(name: str, type_: Any) -> BindParameter[Any]:
+    return bindparam(name, type_=type_)
+
+
+def identity(name: str) -> BindParameter[Any]:
+    return parameter(name, Uuid)
 
 
 def like_pattern(text: str) -> str:

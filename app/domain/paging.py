@@ -93,6 +93,9 @@ class Listing(Generic[Record]):
         self._page_statement = lru_cache(maxsize=256)(self._build_page_statement)
         self._count_statement = lru_cache(maxsize=256)(self._build_count_statement)
 
+    def key_columns(self, order: str) -> list[ColumnElement[Any]]:
+        return [self._source.c[name] for name in self.orders[order].columns]
+
     async def fetch(self, connection: Connection, parents: Sequence[UUID], query: Query) -> list[Slice[Record]]:
         """One page for each parent, in the order of `parents`; one statement."""
         page = query.page
@@ -141,7 +144,7 @@ class Listing(Generic[Record]):
     def _build_page_statement(
         self, order_name: str, descending: bool, bounded: bool, limited: bool, where: tuple[str, ...]
     ) -> Statement:
-        columns = [self._source.c[name] for name in self.orders[order_name].columns]
+        columns = self.key_columns(order_name)
         parents = _parents()
         rows = self._rows_of_parent(parents, where)
 

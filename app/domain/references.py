@@ -32,7 +32,7 @@ class Resolution:
 
 
 def parse_reference(text: str) -> Reference:
-    """Reads `datum://<id>` or `datum://<alias>`. What has the form of an id is one, and never falls back to an alias."""
+    """Reads `datum://<id>` or `datum://<alias>`. What has the form of an id is one, never an alias."""
     if not text.startswith(_SCHEME):
         raise BadUserInputError(f"{text!r} is no reference to a file; expected datum://<id> or datum://<alias>.")
     name = text.removeprefix(_SCHEME)

@@ -14,6 +14,7 @@ class StoreError(Exception):
 
     def __init__(self, store: str, key: str, cause: str) -> None:
         super().__init__(f"store {store}, {key}: {cause}")
+        self.store = store
         self.cause = cause
 
 

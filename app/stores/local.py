@@ -1,7 +1,7 @@
 """A store in a local folder, whose links Waymark serves itself.
 
-Parts arrive under `.uploads/`, each whole or not at all; completing an upload verifies the bytes under a private name and
-then links them to their final one. A link fails where the name exists, so nothing is ever overwritten.
+Parts arrive under `.uploads/`, each whole or not at all; completing an upload verifies the bytes under a private name
+and then links them to their final one. A link fails where the name exists, so nothing is ever overwritten.
 """
 
 from __future__ import annotations

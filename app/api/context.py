@@ -1,0 +1,80 @@
+"""What a request works with: who calls, and the only ways to a connection, each of which asks what the caller may do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import strawberry
+
+from app.api.loaders import Loaders
+from app.database.engine import Pool
+from app.database.statements import Connection
+from app.domain.access import Caller, Scope
+from app.domain.data_stores import DataStore
+from app.domain.secrets import SecretBox
+from app.domain.transactions import reading, writing
+from app.settings import Settings
+from app.stores.local import LocalStore
+from app.stores.registry import StoreRegistry
+
+
+@dataclass(slots=True)
+class Services:
+    """What lives as long as the server process; requests reach it only through their context."""
+
+    settings: Settings
+    pool: Pool
+    secrets: SecretBox
+    stores: StoreRegistry
+    #: Set after a commit that left bytes to delete.
+    deletions_due: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Context:
+    """One operation's context."""
+
+    def __init__(self, services: Services, caller: Caller, base_url: str) -> None:
+        self._services = services
+        self.caller = caller
+        self.base_url = base_url
+        self.loaders = Loaders(services.pool, caller)
+
+    @property
+    def settings(self) -> Settings:
+        return self._services.settings
+
+    @property
+    def secrets(self) -> SecretBox:
+        return self._services.secrets
+
+    def store(self, record: DataStore) -> LocalStore:
+        return self._services.stores.open(record.id, record.kind, record.name, record.config)
+
+    @asynccontextmanager
+    async def read(self, project_id: UUID | None) -> AsyncIterator[Connection]:
+        """A short read connection for rows of one project (None: of the caller's own account)."""
+        self.caller.require(Scope.READ, project_id)
+        async with reading(self._services.pool) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self, scope: Scope, project_id: UUID | None) -> AsyncIterator[Connection]:
+        """One transaction on rows of one project (None: of the whole server), if the caller has the scope.
+
+        After the commit the loaders are new, so that later fields see what was written.
+        """
+        self.caller.require(scope, project_id)
+        async with writing(self._services.pool) as connection:
+            yield connection
+        self.loaders = Loaders(self._services.pool, self.caller)
+
+    def sweep_soon(self) -> None:
+        """After a commit that left bytes to delete."""
+        self._services.deletions_due.set()
+
+
+Info = strawberry.Info[Context, None]

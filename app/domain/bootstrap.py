@@ -1,0 +1,41 @@
+"""What a new server needs before anyone can call it: its default store, a project, an actor and a token."""
+
+from __future__ import annotations
+
+from app.database.statements import Connection, Statement
+from app.domain.access import Scope
+from app.domain.secrets import token_hash
+
+DEFAULT_PROJECT = "default"
+
+_ENSURE_STORE = Statement("""
+    INSERT INTO data_store (project_id, name, kind, is_default, config)
+    VALUES (NULL, 'default', 'LOCAL', true, :config) ON CONFLICT DO NOTHING
+""")
+
+_ENSURE_PROJECT = Statement("""
+    INSERT INTO project (slug, name) SELECT :slug, :slug WHERE NOT EXISTS (SELECT FROM project) ON CONFLICT DO NOTHING
+""")
+
+_ENSURE_ADMIN = Statement("""
+    INSERT INTO actor (name) VALUES ('admin') ON CONFLICT (owner_id, name) DO UPDATE SET name = excluded.name
+    RETURNING id
+""")
+
+# a token that was revoked stays revoked
+_ENSURE_TOKEN = Statement("""
+    INSERT INTO token (actor_id, name, secret_hash, scopes, created_by)
+    VALUES (:actor_id, 'admin', :secret_hash, :scopes, :actor_id) ON CONFLICT (secret_hash) DO NOTHING
+""")
+
+
+async def ensure_defaults(connection: Connection, *, store_path: str) -> None:
+    """Makes the server's default store, a local folder, and the first project. Doing it again changes nothing."""
+    await _ENSURE_STORE.fetch(connection, config={"path": store_path})
+    await _ENSURE_PROJECT.fetch(connection, slug=DEFAULT_PROJECT)
+
+
+async def ensure_admin_token(connection: Connection, secret: str) -> None:
+    """Makes `secret` a token of the actor `admin`, with every scope and project."""
+    actor_id = await _ENSURE_ADMIN.fetchval(connection)
+    await _ENSURE_TOKEN.fetch(connection, actor_id=actor_id, secret_hash=token_hash(secret), scopes=[Scope.ADMIN])

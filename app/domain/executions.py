@@ -1,0 +1,549 @@
+"""Executions: runs whose inputs are pinned to exact files at the moment of creation."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, not_, select
+
+from app.database import tables
+from app.database.statements import Connection, Statement, columns
+from app.domain.access import Caller
+from app.domain.filters import any_of, contains_all, identity, moment_filter
+from app.domain.idempotency import Claim
+from app.domain.paging import Listing, Order
+from app.domain.references import Reference, datum_fault, parse_reference
+from app.domain.secrets import SecretBox
+from app.domain.validation import require_file_name, require_object, require_tags, require_text
+from app.errors import BadUserInputError, WrongStateError
+
+MOST_FILES = 10_000
+_MOST_INPUTS = 1_000
+
+
+class ExecutionStatus(StrEnum):
+    CREATED = "CREATED"
+    QUEUED = "QUEUED"
+    STARTED = "STARTED"
+    STOPPING = "STOPPING"
+    STOPPED = "STOPPED"
+    ERROR = "ERROR"
+    COMPLETE = "COMPLETE"
+
+
+class KeepDirectories(StrEnum):
+    NONE = "NONE"
+    SUFFIX = "SUFFIX"
+    FULL = "FULL"
+
+
+class WarningCode(StrEnum):
+    INPUT_CHANGED = "INPUT_CHANGED"
+    SIDECAR_INVALID = "SIDECAR_INVALID"
+    SIDECAR_UNKNOWN_KEY = "SIDECAR_UNKNOWN_KEY"
+    MOUNT_IGNORED = "MOUNT_IGNORED"
+    LOG_LIMITED = "LOG_LIMITED"
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    id: UUID
+    project_id: UUID
+    number: int
+    title: str | None
+    step: str | None
+    image: str | None
+    command: list[str]
+    parameters: dict[str, Any]
+    #: Each with name, value and secret; a secret value is encrypted.
+    environment: list[dict[str, Any]]
+    tags: list[str]
+    mounts: list[dict[str, Any]]
+    labels: list[str]
+    priority: int
+    time_limit: int | None
+    status: str
+    attempt: int
+    store_id: UUID | None
+    copy_of: UUID | None
+    created_at: dt.datetime
+    created_by: UUID | None
+    queued_at: dt.datetime | None
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionInput:
+    id: UUID
+    project_id: UUID
+    execution_id: UUID
+    position: int
+    name: str
+    references: list[str]
+    filename: str | None
+    keep_directories: str
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    input_id: UUID
+    project_id: UUID
+    position: int
+    reference: str
+    datum_id: UUID | None
+    alias_id: UUID | None
+    alias_version: int | None
+    filename: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionWarning:
+    project_id: UUID
+    execution_id: UUID
+    code: str
+    message: str
+    at: dt.datetime
+    reference: str | None
+    file: str | None
+    key: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """An input as requested."""
+
+    name: str
+    references: list[str]
+    filename: str | None = None
+    keep_directories: str = KeepDirectories.NONE
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentVariable:
+    name: str
+    value: str
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSpec:
+    """A run as requested."""
+
+    command: list[str]
+    title: str | None = None
+    step: str | None = None
+    image: str | None = None
+    inputs: list[InputSpec] = field(default_factory=list)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    environment: list[EnvironmentVariable] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    mounts: list[dict[str, Any]] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    priority: int = 0
+    time_limit: int | None = None
+    store_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _WantedFile:
+    """A file of an input: a reference to resolve, or a pin to keep."""
+
+    input_position: int
+    reference: str
+    datum_id: UUID | None
+    alias: str | None = None
+    alias_id: UUID | None = None
+    alias_version: int | None = None
+    filename: str | None = None
+
+
+_EXECUTION = columns(Execution, "execution")
+
+# All aliases are read in this statement's one snapshot. The files are locked against a purge before their status is
+# read, and nothing is written unless all of them can be used.
+_CREATE = Statement(f"""
+    WITH wanted AS (
+        SELECT * FROM unnest(
+            :input_positions ::smallint[], :positions ::integer[], :references ::text[], :datum_ids ::uuid[],
+            :aliases ::text[], :alias_ids ::uuid[], :alias_versions ::integer[], :filenames ::text[]
+        ) AS wanted (input_position, position, reference, datum_id, alias, alias_id, alias_version, filename)
+    ), resolved AS (
+        SELECT wanted.input_position, wanted.position, wanted.reference, wanted.filename,
+            coalesce(wanted.datum_id, alias.datum_id) AS datum_id,
+            coalesce(wanted.alias_id, alias.id) AS alias_id,
+            coalesce(wanted.alias_version, alias.version) AS alias_version
+        FROM wanted LEFT JOIN alias ON alias.project_id = :project_id AND alias.name = wanted.alias
+    ), locked AS (
+        SELECT id, status, purged_at FROM datum
+        WHERE project_id = :project_id AND id IN (SELECT datum_id FROM resolved)
+        ORDER BY id FOR KEY SHARE
+    ), fault AS (
+        SELECT resolved.input_position, resolved.position, locked.id, locked.status, locked.purged_at
+        FROM resolved LEFT JOIN locked ON locked.id = resolved.datum_id
+        WHERE locked.status IS DISTINCT FROM 'AVAILABLE'
+        ORDER BY 1, 2 LIMIT 1
+    ), numbered AS (
+        UPDATE project SET last_execution_number = last_execution_number + 1
+        WHERE id = :project_id AND NOT EXISTS (SELECT FROM fault)
+        RETURNING last_execution_number AS number
+    ), execution AS (
+        INSERT INTO execution (id, project_id, number, title, step, image, command, parameters, environment, tags,
+            mounts, labels, priority, time_limit, status, store_id, copy_of, created_by)
+        SELECT coalesce(:id ::uuid, uuidv7()), :project_id, numbered.number, :title, :step, :image, :command,
+            :parameters, :environment, :tags, :mounts, :labels, :priority, :time_limit, 'CREATED', :store_id, :copy_of,
+            :actor_id
+        FROM numbered
+        RETURNING *
+    ), input AS (
+        INSERT INTO execution_input
+            (project_id, execution_id, position, name, "references", filename, keep_directories, optional)
+        SELECT :project_id, execution.id, input.*
+        FROM execution, jsonb_to_recordset(:inputs ::jsonb) AS input (
+            position smallint, name text, "references" text[], filename text, keep_directories text, optional boolean
+        )
+        RETURNING id, position
+    ), file AS (
+        INSERT INTO execution_input_file
+            (project_id, execution_id, input_id, position, reference, datum_id, alias_id, alias_version, filename)
+        SELECT :project_id, execution.id, input.id, resolved.position, resolved.reference, resolved.datum_id,
+            resolved.alias_id, resolved.alias_version, resolved.filename
+        FROM execution, resolved JOIN input ON input.position = resolved.input_position
+    )
+    SELECT fault.input_position, fault.position, fault.id, fault.status, fault.purged_at, {_EXECUTION}
+    FROM (VALUES (1)) AS always LEFT JOIN fault ON true LEFT JOIN execution ON true
+""")
+
+_BY_ID = Statement(f"SELECT {_EXECUTION} FROM execution WHERE id = ANY(:ids ::uuid[])")
+_BY_NUMBER = Statement(f"""
+    SELECT {_EXECUTION} FROM execution JOIN unnest(:project_ids ::uuid[], :numbers ::integer[]) AS wanted (id, number)
+        ON execution.project_id = wanted.id AND execution.number = wanted.number
+""")
+_INPUTS = Statement(f"""
+    SELECT {columns(ExecutionInput, "input")} FROM execution_input AS input
+    WHERE input.execution_id = ANY(:execution_ids ::uuid[]) ORDER BY input.execution_id, input.position
+""")
+_FILES = Statement(f"""
+    SELECT {columns(InputFile, "file")} FROM execution_input_file AS file
+    WHERE file.execution_id = :execution_id ORDER BY file.input_id, file.position
+""")
+_WARNINGS = Statement(f"""
+    SELECT {columns(ExecutionWarning, "warning")} FROM execution_warning AS warning
+    WHERE warning.execution_id = ANY(:execution_ids ::uuid[]) ORDER BY warning.position
+""")
+_LOCK = Statement(f"SELECT {_EXECUTION} FROM execution WHERE id = :id FOR NO KEY UPDATE")
+_STOP = Statement(f"""
+    UPDATE execution SET status = 'STOPPED', finished_at = clock_timestamp() WHERE id = :id RETURNING {_EXECUTION}
+""")
+
+_execution = tables.execution
+_file = tables.execution_input_file
+
+
+def _uses(condition: Any) -> Any:
+    return _execution.c.id.in_(select(_file.c.execution_id).where(condition))
+
+
+_has_warnings = exists(
+    select(tables.execution_warning.c.position).where(tables.execution_warning.c.execution_id == _execution.c.id)
+)
+
+EXECUTIONS = Listing(
+    _execution,
+    Execution,
+    parent=lambda project_id: _execution.c.project_id == project_id,
+    orders={"number": Order(("number",), descending=True)},
+    conditions={
+        **any_of("status", _execution.c.status),
+        "uses_datum": _uses(_file.c.datum_id == identity("uses_datum")),
+        "uses_alias": _uses(_file.c.alias_id == identity("uses_alias")),
+        **contains_all("tags_all", _execution.c.tags),
+        **moment_filter("created_at", _execution.c.created_at),
+        "has_warnings": _has_warnings,
+        "has_no_warnings": not_(_has_warnings),
+    },
+)
+
+EXECUTIONS_USING_DATUM = Listing(
+    _execution,
+    Execution,
+    parent=lambda datum_id: _uses(_file.c.datum_id == datum_id),
+    orders={"number": Order(("number",), descending=True)},
+)
+
+EXECUTIONS_USING_ALIAS = Listing(
+    _execution,
+    Execution,
+    parent=lambda alias_id: exists(
+        select(_file.c.position).where(_file.c.execution_id == _execution.c.id, _file.c.alias_id == alias_id)
+    ),
+    orders={"number": Order(("number",), descending=True)},
+    conditions={
+        "datum": _uses(_file.c.datum_id == identity("datum")),
+    },
+)
+
+INPUT_FILES = Listing(
+    _file,
+    InputFile,
+    parent=lambda input_id: _file.c.input_id == input_id,
+    orders={"position": Order(("position",))},
+)
+
+
+async def create_execution(
+    connection: Connection,
+    caller: Caller,
+    project_id: UUID,
+    spec: ExecutionSpec,
+    *,
+    secrets: SecretBox,
+    claim: Claim | None,
+) -> Execution:
+    """Makes an execution with every input pinned to the file that its references mean in this instant."""
+    if claim and claim.replayed:
+        return (await load_executions(connection, [claim.result_id]))[claim.result_id]
+    environment = [
+        {
+            "name": each.name,
+            "value": secrets.encrypt(each.value) if each.secret else each.value,
+            "secret": each.secret,
+        }
+        for each in spec.environment
+    ]
+    files = _parse_inputs(list(enumerate(spec.inputs)))
+    return await _create(connection, caller, project_id, spec, environment, files, copy_of=None, claim=claim)
+
+
+async def copy_execution(
+    connection: Connection,
+    caller: Caller,
+    original: Execution,
+    *,
+    title: str | None,
+    reresolve: bool,
+    inputs: Sequence[InputSpec],
+    parameters: Mapping[str, Any],
+    claim: Claim | None,
+) -> Execution:
+    """Makes an execution like another one. Inputs and parameters given replace those of the same name.
+
+    The other inputs keep their pins, whatever has become of the aliases; with `reresolve` they are resolved anew.
+    """
+    if claim and claim.replayed:
+        return (await load_executions(connection, [claim.result_id]))[claim.result_id]
+    earlier = (await load_inputs(connection, [original.id]))[original.id]
+    replaced = {spec.name: spec for spec in inputs}
+    specs = [
+        replaced.pop(each.name, None)
+        or InputSpec(each.name, each.references, each.filename, each.keep_directories, each.optional)
+        for each in earlier
+    ]
+    given = {spec.name for spec in inputs}
+    specs += replaced.values()
+    fresh = [(place, spec) for place, spec in enumerate(specs) if reresolve or spec.name in given]
+    files = _parse_inputs(fresh)
+    if not reresolve:
+        kept = {each.id: each.position for each in earlier if each.name not in given}
+        files += [
+            _WantedFile(
+                kept[file.input_id],
+                file.reference,
+                file.datum_id,
+                alias_id=file.alias_id,
+                alias_version=file.alias_version,
+                filename=file.filename,
+            )
+            for file in [InputFile(*row) for row in await _FILES.fetch(connection, execution_id=original.id)]
+            if file.input_id in kept
+        ]
+    spec = ExecutionSpec(
+        command=original.command,
+        title=original.title if title is None else title,
+        step=original.step,
+        image=original.image,
+        inputs=specs,
+        parameters=original.parameters | dict(parameters),
+        tags=original.tags,
+        mounts=original.mounts,
+        labels=original.labels,
+        priority=original.priority,
+        time_limit=original.time_limit,
+        store_id=original.store_id,
+    )
+    return await _create(
+        connection,
+        caller,
+        original.project_id,
+        spec,
+        original.environment,
+        files,
+        copy_of=original.id,
+        claim=claim,
+    )
+
+
+async def stop_execution(connection: Connection, execution_id: UUID) -> Execution:
+    """Stops an execution that has not started; stopping a stopped one changes nothing."""
+    (row,) = await _LOCK.fetch(connection, id=execution_id)
+    execution = Execution(*row)
+    if execution.status == ExecutionStatus.STOPPED:
+        return execution
+    if execution.status != ExecutionStatus.CREATED:
+        raise WrongStateError(f"Execution {execution.number} is {execution.status}; only a CREATED one can be stopped.")
+    (row,) = await _STOP.fetch(connection, id=execution_id)
+    return Execution(*row)
+
+
+async def load_executions(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Execution]:
+    return {row["id"]: Execution(*row) for row in await _BY_ID.fetch(connection, ids=ids)}
+
+
+async def load_executions_by_number(
+    connection: Connection, keys: Sequence[tuple[UUID, int]]
+) -> dict[tuple[UUID, int], Execution]:
+    rows = await _BY_NUMBER.fetch(connection, project_ids=[key[0] for key in keys], numbers=[key[1] for key in keys])
+    return {(row["project_id"], row["number"]): Execution(*row) for row in rows}
+
+
+async def load_inputs(connection: Connection, execution_ids: Sequence[UUID]) -> dict[UUID, list[ExecutionInput]]:
+    found: dict[UUID, list[ExecutionInput]] = {execution_id: [] for execution_id in execution_ids}
+    for row in await _INPUTS.fetch(connection, execution_ids=execution_ids):
+        found[row["execution_id"]].append(ExecutionInput(*row))
+    return found
+
+
+async def load_warnings(connection: Connection, execution_ids: Sequence[UUID]) -> dict[UUID, list[ExecutionWarning]]:
+    found: dict[UUID, list[ExecutionWarning]] = {execution_id: [] for execution_id in execution_ids}
+    for row in await _WARNINGS.fetch(connection, execution_ids=execution_ids):
+        found[row["execution_id"]].append(ExecutionWarning(*row))
+    return found
+
+
+async def _create(
+    connection: Connection,
+    caller: Caller,
+    project_id: UUID,
+    spec: ExecutionSpec,
+    environment: list[dict[str, Any]],
+    files: list[_WantedFile],
+    *,
+    copy_of: UUID | None,
+    claim: Claim | None,
+) -> Execution:
+    _check(spec, files)
+    positions = _positions(files)
+    (row,) = await _CREATE.fetch(
+        connection,
+        id=claim and claim.result_id,
+        project_id=project_id,
+        title=spec.title,
+        step=spec.step,
+        image=spec.image,
+        command=spec.command,
+        parameters=require_object("parameters", spec.parameters),
+        environment=environment,
+        tags=require_tags("tags", spec.tags),
+        mounts=spec.mounts,
+        labels=require_tags("labels", spec.labels),
+        priority=spec.priority,
+        time_limit=spec.time_limit,
+        store_id=spec.store_id,
+        copy_of=copy_of,
+        actor_id=caller.actor_id,
+        inputs=[
+            {
+                "position": place,
+                "name": each.name,
+                "references": each.references,
+                "filename": each.filename,
+                "keep_directories": each.keep_directories,
+                "optional": each.optional,
+            }
+            for place, each in enumerate(spec.inputs)
+        ],
+        input_positions=[file.input_position for file in files],
+        positions=positions,
+        references=[file.reference for file in files],
+        datum_ids=[file.datum_id for file in files],
+        aliases=[file.alias for file in files],
+        alias_ids=[file.alias_id for file in files],
+        alias_versions=[file.alias_version for file in files],
+        filenames=[file.filename for file in files],
+    )
+    input_position, position, datum_id, status, purged_at, *values = row
+    if input_position is not None:
+        places = zip(files, positions, strict=True)
+        wanted = next(file for file, at in places if (file.input_position, at) == (input_position, position))
+        reference = Reference(wanted.reference, wanted.datum_id, wanted.alias)
+        fault = datum_fault(reference, datum_id, status, purged_at)
+        if fault is not None:
+            fault.message = f"Input {spec.inputs[input_position].name!r}: {fault.message}"
+            fault.args = (fault.message,)
+            raise fault
+    return Execution(*values)
+
+
+def _positions(files: Sequence[_WantedFile]) -> list[int]:
+    """Each file's place within its input."""
+    counts: dict[int, int] = {}
+    positions = []
+    for file in files:
+        positions.append(counts.get(file.input_position, 0))
+        counts[file.input_position] = positions[-1] + 1
+    return positions
+
+
+def _parse_inputs(inputs: Sequence[tuple[int, InputSpec]]) -> list[_WantedFile]:
+    files = []
+    for place, spec in inputs:
+        for text in spec.references:
+            try:
+                reference = parse_reference(text)
+            except BadUserInputError as error:
+                raise BadUserInputError(f"Input {spec.name!r}: {error.message}") from error
+            files.append(_WantedFile(place, text, reference.datum_id, alias=reference.alias, filename=spec.filename))
+    return files
+
+
+def _check(spec: ExecutionSpec, files: Sequence[_WantedFile]) -> None:
+    if not spec.command or not all(line.strip() for line in spec.command):
+        raise BadUserInputError("command is empty; expected at least one line, such as 'python predict.py'.")
+    for line in spec.command:
+        require_text("command", line, longest=65_536)
+    for name, text in (("title", spec.title), ("step", spec.step), ("image", spec.image)):
+        if text is not None:
+            require_text(name, text, longest=1024)
+    if spec.time_limit is not None and spec.time_limit < 1:
+        raise BadUserInputError(f"timeLimit is {spec.time_limit}; expected seconds from 1.")
+    names = [each.name for each in spec.inputs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise BadUserInputError(f"inputs names one more than once: {', '.join(sorted(twice))}.")
+    if len(names) > _MOST_INPUTS:
+        raise BadUserInputError(f"inputs has {len(names)} entries; expected at most {_MOST_INPUTS}.")
+    for each in spec.inputs:
+        require_file_name("an input's name", each.name)
+        if not each.references and not each.optional:
+            raise BadUserInputError(f"Input {each.name!r} has no references; give one, or make it optional.")
+        if each.filename is not None:
+            require_file_name("filename", each.filename)
+            if len(each.references) > 1:
+                raise BadUserInputError(f"Input {each.name!r} has several references, so filename cannot name them.")
+    if len(files) > MOST_FILES:
+        raise BadUserInputError(f"The inputs have {len(files)} files; expected at most {MOST_FILES}.")
+    variables = [each.name for each in spec.environment]
+    if len(set(variables)) < len(variables):
+        raise BadUserInputError("environment names a variable more than once.")
+    for name in variables:
+        if not name or "=" in name or "\0" in name:
+            raise BadUserInputError(f"{name!r} is no name for an environment variable.")

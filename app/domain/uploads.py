@@ -1,0 +1,275 @@
+"""Uploads: from the announcement of a file to its AVAILABLE datum. The bytes go straight to the store."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from app.database.statements import Connection, Statement, columns, record_fields
+from app.domain import deletions
+from app.domain.access import Caller
+from app.domain.aliases import Move, Outcome, set_alias
+from app.domain.data_stores import DataStore
+from app.domain.datums import Datum, DatumStatus
+from app.domain.idempotency import Claim
+from app.domain.references import Reference
+from app.domain.validation import require_file_name, require_object, require_tags, require_text
+from app.errors import (
+    AppError,
+    BadUserInputError,
+    ChecksumMismatchError,
+    StoreUnavailableError,
+    WrongStateError,
+)
+from app.stores.base import (
+    ChecksumMismatch,
+    Expected,
+    NotFound,
+    SizeMismatch,
+    Store,
+    StoreError,
+    UploadPlan,
+)
+from app.transfer.hashing import Digests
+
+LARGEST_FILE = 5 * 1024**4
+_HEX_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64}
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    id: UUID
+    project_id: UUID
+    datum_id: UUID
+    part_size: int
+    part_count: int
+    expires_at: dt.datetime
+    ended_at: dt.datetime | None
+
+    def plan(self, datum: Datum) -> UploadPlan:
+        return UploadPlan(datum.size, self.part_size, self.part_count)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What the client says of a file that it is about to send."""
+
+    name: str
+    size: int
+    media_type: str | None = None
+    expected: Expected = field(default_factory=Expected)
+    tags: list[str] = field(default_factory=list)
+    properties: dict[str, Any] = field(default_factory=dict)
+
+
+_DATUM = columns(Datum, "datum")
+_UPLOAD = columns(Upload, "upload")
+
+_REQUEST = Statement(f"""
+    WITH datum AS (
+        INSERT INTO datum (id, project_id, store_id, object_key, name, size, media_type, md5, sha1, sha256,
+            checksum_evidence, origin, status, tags, properties, created_by)
+        SELECT fresh.id, :project_id, :store_id, concat_ws('/', :project_id ::uuid, fresh.id, :secret ::text), :name,
+            :size, :media_type, :md5, :sha1, :sha256, 'DECLARED', 'UPLOAD', 'PENDING', :tags, :properties, :actor_id
+        FROM (SELECT coalesce(:datum_id ::uuid, uuidv7()) AS id) AS fresh
+        RETURNING *
+    ), upload AS (
+        INSERT INTO upload (project_id, datum_id, part_size, part_count, expires_at)
+        SELECT :project_id, datum.id, :part_size, :part_count, clock_timestamp() + :lifetime ::interval FROM datum
+        RETURNING *
+    )
+    SELECT {_DATUM}, {_UPLOAD} FROM datum, upload
+""")
+
+_BY_DATUM = Statement(f"""
+    SELECT {_DATUM}, {_UPLOAD} FROM datum JOIN upload ON upload.datum_id = datum.id WHERE datum.id = :datum_id
+""")
+
+_BY_ID = Statement(f"SELECT {_UPLOAD} FROM upload WHERE id = ANY(:ids ::uuid[])")
+
+_LOCK_DATUM = Statement(f"SELECT {_DATUM} FROM datum WHERE id = :datum_id FOR NO KEY UPDATE")
+
+_COMPLETE = Statement(f"""
+    WITH ended AS (UPDATE upload SET ended_at = clock_timestamp() WHERE datum_id = :datum_id)
+    UPDATE datum SET status = 'AVAILABLE', md5 = :md5, sha1 = :sha1, sha256 = :sha256, checksum_evidence = 'VERIFIED'
+    WHERE id = :datum_id RETURNING {_DATUM}
+""")
+
+_END = Statement(f"""
+    WITH ended AS (UPDATE upload SET ended_at = clock_timestamp() WHERE datum_id = :datum_id)
+    UPDATE datum SET status = 'EXPIRED', status_reason = :reason WHERE id = :datum_id RETURNING {_DATUM}
+""")
+
+_EXPIRE = Statement("""
+    WITH late AS (
+        SELECT id, datum_id FROM upload WHERE ended_at IS NULL AND expires_at < clock_timestamp()
+        ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+    ), ended AS (
+        UPDATE upload SET ended_at = clock_timestamp() FROM late WHERE upload.id = late.id
+    ), expired AS (
+        UPDATE datum SET status = 'EXPIRED', status_reason = 'its bytes never came' FROM late
+        WHERE datum.id = late.datum_id AND datum.status = 'PENDING'
+        RETURNING datum.project_id, datum.store_id, datum.object_key
+    ), swept AS (
+        INSERT INTO deletion (project_id, store_id, object_key) SELECT * FROM expired
+    )
+    SELECT count(*) FROM expired
+""")
+
+
+async def load_uploads(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Upload]:
+    return {row["id"]: Upload(*row) for row in await _BY_ID.fetch(connection, ids=ids)}
+
+
+async def request_upload(
+    connection: Connection,
+    caller: Caller,
+    project_id: UUID,
+    announcement: Announcement,
+    *,
+    record: DataStore,
+    store: Store,
+    lifetime: dt.timedelta,
+    claim: Claim | None,
+) -> tuple[Datum, Upload]:
+    """Reserves a PENDING datum, and a key in the store that nobody can guess."""
+    require_file_name("name", announcement.name)
+    if not 0 <= announcement.size <= LARGEST_FILE:
+        raise BadUserInputError(f"size is {announcement.size}; expected 0 to {LARGEST_FILE} bytes.")
+    if announcement.media_type is not None:
+        require_media_type(announcement.media_type)
+    require_hashes(announcement.expected)
+    if claim and claim.replayed:
+        (row,) = await _BY_DATUM.fetch(connection, datum_id=claim.result_id)
+    else:
+        plan = store.plan_upload(announcement.size)
+        (row,) = await _REQUEST.fetch(
+            connection,
+            datum_id=claim and claim.result_id,
+            project_id=project_id,
+            store_id=record.id,
+            secret=secrets.token_urlsafe(16),
+            name=announcement.name,
+            size=announcement.size,
+            media_type=announcement.media_type,
+            md5=announcement.expected.md5,
+            sha1=announcement.expected.sha1,
+            sha256=announcement.expected.sha256,
+            tags=require_tags("tags", announcement.tags),
+            properties=require_object("properties", announcement.properties),
+            part_size=plan.part_size,
+            part_count=plan.part_count,
+            lifetime=lifetime,
+            actor_id=caller.actor_id,
+        )
+    values = tuple(row)
+    width = len(record_fields(Datum))
+    return Datum(*values[:width]), Upload(*values[width:])
+
+
+async def verify_upload(store: Store, upload: Upload, datum: Datum, declared: Expected) -> Digests | None:
+    """Has the store make the object of its parts, having compared size and hashes. Before the transaction.
+
+    None when there is nothing left to verify, because the upload has ended one way or the other.
+    """
+    require_hashes(declared)
+    if datum.status != DatumStatus.PENDING:
+        return None
+    wanted: dict[str, str | None] = {}
+    for name in _HEX_DIGITS:
+        announced, now = getattr(datum, name), getattr(declared, name)
+        if announced and now and announced != now:
+            raise ChecksumMismatchError(f"{name} is {now}, but requestUpload announced {announced}.")
+        wanted[name] = now or announced
+    try:
+        return await store.complete_upload(datum.object_key, upload.plan(datum), Expected(**wanted))
+    except StoreError as error:
+        raise store_failure(error) from error
+
+
+async def complete_upload(
+    connection: Connection,
+    caller: Caller,
+    upload: Upload,
+    verified: Digests | None,
+    *,
+    alias: str | None,
+    reason: str | None,
+    claim: Claim | None,
+) -> tuple[Datum, Outcome | None]:
+    """Makes the datum AVAILABLE and, in the same transaction, points an alias at it.
+
+    Completing again changes nothing. A datum that came out EXPIRED lost a race against its abortion or expiry.
+    """
+    (row,) = await _LOCK_DATUM.fetch(connection, datum_id=upload.datum_id)
+    datum = Datum(*row)
+    first = datum.status == DatumStatus.PENDING and verified is not None
+    if first and verified is not None:
+        (row,) = await _COMPLETE.fetch(
+            connection, datum_id=datum.id, md5=verified.md5, sha1=verified.sha1, sha256=verified.sha256
+        )
+        datum = Datum(*row)
+    elif datum.status == DatumStatus.EXPIRED and verified is not None:
+        await deletions.enqueue(connection, datum.project_id, datum.store_id, datum.object_key)
+    outcome = None
+    if alias is not None and datum.status == DatumStatus.AVAILABLE and (first or (claim and claim.replayed)):
+        move = Move(alias, Reference(f"datum://{datum.id}", datum_id=datum.id))
+        outcome = await set_alias(connection, caller, datum.project_id, move, reason=reason, claim=claim)
+    return datum, outcome
+
+
+def ended_upload(upload: Upload, datum: Datum) -> AppError:
+    return WrongStateError(
+        f"Upload {upload.id} has ended: its datum is {datum.status}"
+        + (f" ({datum.status_reason})" if datum.status_reason else "")
+        + ". Request a new upload."
+    )
+
+
+async def abort_upload(connection: Connection, upload: Upload) -> Datum:
+    """Gives up an upload; aborting again changes nothing."""
+    (row,) = await _LOCK_DATUM.fetch(connection, datum_id=upload.datum_id)
+    datum = Datum(*row)
+    if datum.status == DatumStatus.EXPIRED:
+        return datum
+    if datum.status != DatumStatus.PENDING:
+        raise WrongStateError(f"The upload is complete: datum {datum.id} is {datum.status}. Purge it instead.")
+    (row,) = await _END.fetch(connection, datum_id=datum.id, reason="the upload was aborted")
+    await deletions.enqueue(connection, datum.project_id, datum.store_id, datum.object_key)
+    return Datum(*row)
+
+
+async def expire_uploads(connection: Connection) -> int:
+    """Ends the uploads whose time is over, up to a thousand; returns how many data became EXPIRED."""
+    return int(await _EXPIRE.fetchval(connection))
+
+
+def require_hashes(hashes: Expected) -> None:
+    for name, digits in _HEX_DIGITS.items():
+        value = getattr(hashes, name)
+        if value is not None and not re.fullmatch(rf"[0-9a-f]{{{digits}}}", value):
+            raise BadUserInputError(f"{name} is {value!r}; expected {digits} lower-case hexadecimal digits.")
+
+
+def require_media_type(media_type: str) -> None:
+    require_text("mediaType", media_type, longest=255)
+    if not re.fullmatch(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(; ?[\w!#$&^.+-]+=[\w!#$&^.+-]+)*", media_type, re.ASCII):
+        raise BadUserInputError(f"mediaType is {media_type!r}; expected a form such as 'text/csv'.")
+
+
+def store_failure(error: StoreError) -> AppError:
+    """A store's failure as the caller is told of it; keys stay inside."""
+    match error:
+        case ChecksumMismatch():
+            return ChecksumMismatchError(f"The bytes that arrived are others: {error.cause}. Send the parts again.")
+        case SizeMismatch():
+            return ChecksumMismatchError(f"The bytes that arrived are others: {error.cause}.")
+        case NotFound():
+            return WrongStateError(f"The upload is not complete: {error.cause}.")
+        case _:
+            return StoreUnavailableError(f"Store {error.store} failed: {error.cause}.")
