@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -54,9 +54,8 @@ class Edge(Generic[NodeType]):
 class Connection(Generic[NodeType]):
     slice: strawberry.Private[Slice[Any]]
     make: strawberry.Private[Callable[[Any], Any]]
-    listing: strawberry.Private[Listing[Any]]
-    parent: strawberry.Private[UUID]
-    query: strawberry.Private[Query]
+    order: strawberry.Private[str]
+    count: strawberry.Private[Callable[[Info], Awaitable[int]]]
 
     @strawberry.field(description="The items with their cursors.")
     def edges(self) -> list[Edge[NodeType]]:
@@ -79,11 +78,10 @@ class Connection(Generic[NodeType]):
 
     @strawberry.field(description="How many there are on all pages; counted only when asked for.")
     async def total_count(self, info: Info) -> int:
-        whole = Query(where=self.query.where)
-        return await info.context.loaders.count(self.listing).load((self.parent, whole))
+        return await self.count(info)
 
     def _cursor(self, place: int) -> str:
-        return encode_cursor(self.query.order, self.slice.keys[place])
+        return encode_cursor(self.order, self.slice.keys[place])
 
 
 async def connect(
@@ -103,22 +101,31 @@ async def connect(
     """One page below `parent`, its records made into GraphQL objects by `make`."""
     if first is not None and last is not None:
         raise BadUserInputError("first and last are both given; page from one end.")
-    for name, size in (("first", first), ("last", last)):
-        if size is not None and not 0 <= size <= MAX_PAGE_SIZE:
-            raise BadUserInputError(f"{name} is {size}; expected 0 to {MAX_PAGE_SIZE}. Page with after or before.")
+    size = page_size("first", first) if last is None else page_size("last", last)
     order = order or next(iter(listing.orders))
     backward = last is not None
 
     def key(cursor: str | None) -> tuple[Any, ...] | None:
-        return None if cursor is None else decode_cursor(cursor, order, listing.key_columns(order))
+        return None if cursor is None else decode_cursor(cursor, order, listing.key_types(order))
 
-    size = last if last is not None else first
     page = Page(
-        size=DEFAULT_PAGE_SIZE if size is None else size,
+        size=size,
         backward=backward,
         bound=key(before if backward else after),
         limit=key(after if backward else before),
     )
     query = Query(page, order, descending, where)
     found = await info.context.loaders.page(listing).load((parent, query))
-    return Connection(slice=found, make=make, listing=listing, parent=parent, query=query)
+
+    async def count(info: Info) -> int:
+        return await info.context.loaders.count(listing).load((parent, Query(where=where)))
+
+    return Connection(slice=found, make=make, order=order, count=count)
+
+
+def page_size(argument: str, size: int | None) -> int:
+    if size is None:
+        return DEFAULT_PAGE_SIZE
+    if not 0 <= size <= MAX_PAGE_SIZE:
+        raise BadUserInputError(f"{argument} is {size}; expected 0 to {MAX_PAGE_SIZE}. Page with after or before.")
+    return size

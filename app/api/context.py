@@ -1,17 +1,15 @@
-"""What a request works with: who calls, and the only ways to a connection, each of which asks what the caller may do."""
+"""What a request works with: who calls, and the only ways to a connection, which ask what the caller may do."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from uuid import UUID
 
 import strawberry
 
 from app.api.loaders import Loaders
-from app.database.engine import Pool
+from app.api.services import Services
 from app.database.statements import Connection
 from app.domain.access import Caller, Scope
 from app.domain.data_stores import DataStore
@@ -19,19 +17,6 @@ from app.domain.secrets import SecretBox
 from app.domain.transactions import reading, writing
 from app.settings import Settings
 from app.stores.local import LocalStore
-from app.stores.registry import StoreRegistry
-
-
-@dataclass(slots=True)
-class Services:
-    """What lives as long as the server process; requests reach it only through their context."""
-
-    settings: Settings
-    pool: Pool
-    secrets: SecretBox
-    stores: StoreRegistry
-    #: Set after a commit that left bytes to delete.
-    deletions_due: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Context:

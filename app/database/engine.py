@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import asyncpg
 import orjson
@@ -11,7 +10,9 @@ import orjson
 from app.database.statements import Connection
 
 Pool = asyncpg.Pool[asyncpg.Record]
-Prepare = Callable[[Connection], Awaitable[None]]
+Prepare = Callable[
+    [asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]], Awaitable[None]
+]
 
 
 def _encode_json(value: object) -> str:
@@ -23,10 +24,10 @@ async def prepare(connection: Connection) -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads)
 
 
-async def _keep(_: Connection) -> None:
+async def _keep(_: asyncpg.Connection[asyncpg.Record]) -> None:
     """Spares the round trip that resets a session: no statement on the pool may leave state in its session."""
 
 
-async def create_pool(url: str, *, size: int = 10, prepare: Prepare = prepare, **options: Any) -> Pool:
+async def create_pool(url: str, *, size: int = 10, prepare: Prepare = prepare) -> Pool:
     """Opens a pool of at most `size` connections; more backends only make contended writes slower."""
-    return await asyncpg.create_pool(url, min_size=1, max_size=size, init=prepare, reset=_keep, **options)
+    return await asyncpg.create_pool(url, min_size=1, max_size=size, init=prepare, reset=_keep)

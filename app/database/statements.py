@@ -5,18 +5,21 @@ Executing through SQLAlchemy costs more than the rest of a request; compiling wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
 import asyncpg
 from sqlalchemy import ClauseElement, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.engine import Dialect
 
 Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 Row = asyncpg.Record
 
-_DIALECT = PGDialect_asyncpg()
+# called through a variable, as SQLAlchemy leaves the constructor untyped
+_make_dialect: Callable[[], Dialect] = PGDialect_asyncpg
+_DIALECT = _make_dialect()
 
 
 class Statement:

@@ -459,12 +459,7 @@ _BY_KEYS = Statement(f"""
 
 _BY_ID = Statement(f"SELECT {columns(Alias, 'alias')} FROM alias WHERE id = ANY(:ids ::uuid[])")
 
-_CHANGES_BY_KEYS = Statement(f"""
-    SELECT {columns(Alias, "alias")} FROM alias JOIN unnest(:project_ids ::uuid[], :names ::text[]) AS wanted (id, name)
-        ON alias.project_id = wanted.id AND alias.name = wanted.name
-""")
-
-_BY_ID = Statement(f"""
+_CHANGES_BY_ID = Statement(f"""
     SELECT {columns(AliasChange, "alias_history")} FROM alias_history WHERE id = ANY(:ids ::uuid[])
 """)
 

@@ -5,11 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from app.database.statements import Connection, Statement, columns
 from app.errors import NotFoundError
+
+
+class DataStoreKind(StrEnum):
+    S3 = "S3"
+    AZURE = "AZURE"
+    GCS = "GCS"
+    SWIFT = "SWIFT"
+    LOCAL = "LOCAL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from app.domain.paging import Listing, Order
 from app.domain.references import Reference, datum_fault, parse_reference
 from app.domain.secrets import SecretBox
 from app.domain.validation import require_file_name, require_object, require_tags, require_text
-from app.errors import BadUserInputError, WrongStateError
+from app.errors import BadUserInputError, NotFoundError, WrongStateError
 
 MOST_FILES = 10_000
 _MOST_INPUTS = 1_000
@@ -345,8 +345,10 @@ async def copy_execution(
     earlier = (await load_inputs(connection, [original.id]))[original.id]
     replaced = {spec.name: spec for spec in inputs}
     specs = [
-        replaced.pop(each.name, None)
-        or InputSpec(each.name, each.references, each.filename, each.keep_directories, each.optional)
+        replaced.pop(
+            each.name,
+            InputSpec(each.name, each.references, each.filename, each.keep_directories, each.optional),
+        )
         for each in earlier
     ]
     given = {spec.name for spec in inputs}
@@ -488,9 +490,9 @@ async def _create(
         reference = Reference(wanted.reference, wanted.datum_id, wanted.alias)
         fault = datum_fault(reference, datum_id, status, purged_at)
         if fault is not None:
-            fault.message = f"Input {spec.inputs[input_position].name!r}: {fault.message}"
-            fault.args = (fault.message,)
-            raise fault
+            raise type(fault)(f"Input {spec.inputs[input_position].name!r}: {fault.message}", **fault.details)
+    if values[0] is None:
+        raise NotFoundError(f"There is no project {project_id}.")
     return Execution(*values)
 
 

@@ -93,7 +93,10 @@ class Listing(Generic[Record]):
         self._page_statement = lru_cache(maxsize=256)(self._build_page_statement)
         self._count_statement = lru_cache(maxsize=256)(self._build_count_statement)
 
-    def key_columns(self, order: str) -> list[ColumnElement[Any]]:
+    def key_types(self, order: str) -> list[type]:
+        return [each.type.python_type for each in self._key_columns(order)]
+
+    def _key_columns(self, order: str) -> list[ColumnElement[Any]]:
         return [self._source.c[name] for name in self.orders[order].columns]
 
     async def fetch(self, connection: Connection, parents: Sequence[UUID], query: Query) -> list[Slice[Record]]:
@@ -144,7 +147,7 @@ class Listing(Generic[Record]):
     def _build_page_statement(
         self, order_name: str, descending: bool, bounded: bool, limited: bool, where: tuple[str, ...]
     ) -> Statement:
-        columns = self.key_columns(order_name)
+        columns = self._key_columns(order_name)
         parents = _parents()
         rows = self._rows_of_parent(parents, where)
 
@@ -189,13 +192,13 @@ def encode_cursor(order: str, key: tuple[Any, ...]) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([order, *plain])).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str, order: str, columns: Sequence[ColumnElement[Any]]) -> tuple[Any, ...]:
+def decode_cursor(cursor: str, order: str, types: Sequence[type]) -> tuple[Any, ...]:
     """The sort key in a cursor; a cursor of another list or order is BAD_USER_INPUT."""
     try:
         name, *plain = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if name != order or len(plain) != len(columns):
+        if name != order or len(plain) != len(types):
             raise ValueError(name)
-        return tuple(_READ[each.type.python_type](value) for each, value in zip(columns, plain, strict=True))
+        return tuple(_READ[each](value) for each, value in zip(types, plain, strict=True))
     except (ValueError, TypeError, AttributeError, binascii.Error) as error:
         raise BadUserInputError(
             f"{cursor!r} is no cursor of this list in this order; take one from pageInfo or an edge of it."

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from app.database.statements import Connection, Statement, columns
 from app.domain.access import Caller, Scope, Via
+from app.domain.projects import load_projects
 from app.domain.secrets import new_token, token_hash
 from app.domain.validation import require_text
 from app.errors import BadUserInputError, ForbiddenError, NotFoundError, UnauthenticatedError
@@ -114,6 +115,10 @@ async def create_token(
         project_ids = sorted(caller.project_ids)
     if project_ids is not None and not project_ids:
         raise BadUserInputError("projects is empty; leave it out for all that you may see.")
+    if project_ids is not None:
+        known = await load_projects(connection, project_ids)
+        if missing := [each for each in project_ids if each not in known or not caller.sees(each)]:
+            raise NotFoundError(f"There is no project {missing[0]}.")
     if expires_at is not None and expires_at <= dt.datetime.now(dt.UTC):
         raise BadUserInputError(f"expiresAt is {expires_at.isoformat()}, which is past.")
     secret = new_token()

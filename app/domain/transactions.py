@@ -12,6 +12,9 @@ from app.database.statements import Connection
 from app.errors import AlreadyExistsError, AppError, BadUserInputError, NotFoundError
 
 _SENTENCES: dict[str, tuple[type[AppError], str]] = {
+    "alias_project_id_fkey": (NotFoundError, "There is no such project."),
+    "datum_project_id_fkey": (NotFoundError, "There is no such project."),
+    "idempotency_project_id_fkey": (NotFoundError, "There is no such project."),
     "project_slug_key": (AlreadyExistsError, "There is a project of that slug already."),
     "datum_store_id_fkey": (NotFoundError, "There is no such store."),
     "execution_store_id_fkey": (NotFoundError, "There is no such store."),

@@ -1,0 +1,501 @@
+"""Every input type, with the way from it to what the domain takes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+from uuid import UUID
+
+import orjson
+import strawberry
+from strawberry import UNSET, Maybe
+from strawberry.scalars import JSON
+
+from app.api.enums import (
+    AliasHistoryKind,
+    AliasHistoryVia,
+    AliasOrderField,
+    DatumOrderField,
+    DatumOrigin,
+    DatumStatus,
+    ExecutionStatus,
+    KeepDirectories,
+    OrderDirection,
+    Scope,
+)
+from app.api.scalars import BigInt, find_id, given, read_id
+from app.domain.aliases import Expectation, Move
+from app.domain.executions import EnvironmentVariable, ExecutionSpec, InputSpec
+from app.domain.filters import like_pattern
+from app.domain.references import parse_datum
+from app.domain.uploads import Announcement
+from app.errors import BadUserInputError
+from app.stores.base import Expected
+
+Where = tuple[tuple[str, Any], ...]
+
+_IDEMPOTENCY_KEY = (
+    "Makes a retry safe: for seven days, the same key with the same input returns the first result, and with another"
+    " input is IDEMPOTENCY_MISMATCH."
+)
+_EXPECTED_VERSION = "Change only if the alias is at this version; 0 for one that never existed."
+_REASON = "Why, kept with the change."
+_NAME = "The alias's name: 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit."
+
+
+# no file, alias or store has it, so an id of the wrong form finds nothing
+_NOBODY = UUID(int=0)
+
+
+def _id_or_nobody(text: str) -> UUID:
+    return find_id(text) or _NOBODY
+
+
+def _values(name: str, values: Any) -> Where:
+    """A condition on a list of values, none of which may be null."""
+    return () if given(values) is None else ((name, tuple(getattr(value, "value", value) for value in values)),)
+
+
+def _value(name: str, value: Any) -> Where:
+    return () if given(value) is None else ((name, getattr(value, "value", value)),)
+
+
+def _identity(name: str, text: Any) -> Where:
+    return () if given(text) is None else ((name, _id_or_nobody(text)),)
+
+
+@strawberry.input(description="Conditions on a text; all that are given must hold.")
+class StringFilter:
+    eq: str | None = strawberry.field(default=UNSET, description="Equals this.")
+    in_: list[str] | None = strawberry.field(name="in", default=UNSET, description="Is one of these.")
+    contains: str | None = strawberry.field(default=UNSET, description="Contains this, case-sensitive.")
+    starts_with: str | None = strawberry.field(default=UNSET, description="Starts with this, case-sensitive.")
+
+    def where(self, name: str) -> Where:
+        contains, prefix = given(self.contains), given(self.starts_with)
+        return (
+            *_value(f"{name}_eq", self.eq),
+            *_values(f"{name}_in", self.in_),
+            *_value(f"{name}_contains", contains and f"%{like_pattern(contains)}%"),
+            *_value(f"{name}_starts_with", prefix and f"{like_pattern(prefix)}%"),
+        )
+
+
+@strawberry.input(description="A span of time.")
+class DateTimeFilter:
+    gte: dt.datetime | None = strawberry.field(default=UNSET, description="At or after this instant.")
+    lt: dt.datetime | None = strawberry.field(default=UNSET, description="Before this instant.")
+
+    def where(self, name: str) -> Where:
+        return (*_value(f"{name}_gte", self.gte), *_value(f"{name}_lt", self.lt))
+
+
+@strawberry.input(description="Which files; all conditions that are given must hold. Without status, AVAILABLE ones.")
+class DatumFilter:
+    text: str | None = strawberry.field(default=UNSET, description="The name or a tag contains this, in any case.")
+    name: StringFilter | None = strawberry.field(default=UNSET, description="Conditions on the name.")
+    tags_all: list[str] | None = strawberry.field(default=UNSET, description="Has all of these tags.")
+    tags_any: list[str] | None = strawberry.field(default=UNSET, description="Has at least one of these tags.")
+    properties: JSON | None = strawberry.field(default=UNSET, description="Its properties contain this JSON object.")
+    store: strawberry.ID | None = strawberry.field(default=UNSET, description="Its bytes are in this store.")
+    origin: DatumOrigin | None = strawberry.field(default=UNSET, description="It came here this way.")
+    md5: str | None = strawberry.field(default=UNSET, description="It has this md5.")
+    sha1: str | None = strawberry.field(default=UNSET, description="It has this sha1.")
+    sha256: str | None = strawberry.field(default=UNSET, description="It has this sha256.")
+    status: list[DatumStatus] | None = strawberry.field(default=UNSET, description="It has one of these statuses.")
+    alias: str | None = strawberry.field(default=UNSET, description="The alias of this name points at it now.")
+    created_at: DateTimeFilter | None = strawberry.field(default=UNSET, description="When it was announced.")
+
+    def where(self) -> Where:
+        text, properties = given(self.text), given(self.properties)
+        if properties is not None and not isinstance(properties, dict):
+            raise BadUserInputError('properties is not a JSON object, such as {"stage": "raw"}.')
+        return (
+            *_value("text", text and f"%{like_pattern(text.lower())}%"),
+            *(self.name.where("name") if given(self.name) else ()),
+            *_values("tags_all", self.tags_all),
+            *_values("tags_any", self.tags_any),
+            *_value("properties", None if properties is None else _json(properties)),
+            *_identity("store", self.store),
+            *_value("origin", self.origin),
+            *(
+                condition
+                for name in ("md5", "sha1", "sha256")
+                for condition in _value(name, (given(getattr(self, name)) or "").lower() or None)
+            ),
+            *(_values("status", self.status) or (("status", (DatumStatus.AVAILABLE.value,)),)),
+            *_value("alias", self.alias),
+            *(self.created_at.where("created_at") if given(self.created_at) else ()),
+        )
+
+
+@strawberry.input(description="Which aliases; all conditions that are given must hold.")
+class AliasFilter:
+    name: StringFilter | None = strawberry.field(default=UNSET, description="Conditions on the name.")
+    datum: strawberry.ID | None = strawberry.field(default=UNSET, description="It points at this file now.")
+    include_deleted: bool = strawberry.field(default=False, description="Whether deleted ones count.")
+
+    def where(self) -> Where:
+        return (
+            *(self.name.where("name") if given(self.name) else ()),
+            *_identity("datum", self.datum),
+            *(() if self.include_deleted else (("live", None),)),
+        )
+
+
+@strawberry.input(description="Which changes; all conditions that are given must hold.")
+class AliasHistoryFilter:
+    kinds: list[AliasHistoryKind] | None = strawberry.field(default=UNSET, description="One of these kinds.")
+    via: list[AliasHistoryVia] | None = strawberry.field(default=UNSET, description="By one of these ways.")
+    actor: strawberry.ID | None = strawberry.field(default=UNSET, description="By this actor.")
+    datum: strawberry.ID | None = strawberry.field(default=UNSET, description="From or to this file.")
+    execution: strawberry.ID | None = strawberry.field(default=UNSET, description="Made by this execution.")
+    change_set: strawberry.ID | None = strawberry.field(default=UNSET, description="Of this change set.")
+    at: DateTimeFilter | None = strawberry.field(default=UNSET, description="When it came into force.")
+
+    def where(self) -> Where:
+        return (
+            *_values("kinds", self.kinds),
+            *_values("via", self.via),
+            *_identity("actor", self.actor),
+            *_identity("datum", self.datum),
+            *_identity("execution", self.execution),
+            *_identity("change_set", self.change_set),
+            *(self.at.where("at") if given(self.at) else ()),
+        )
+
+
+@strawberry.input(description="Which executions; all conditions that are given must hold.")
+class ExecutionFilter:
+    status: list[ExecutionStatus] | None = strawberry.field(default=UNSET, description="One of these statuses.")
+    uses_datum: strawberry.ID | None = strawberry.field(default=UNSET, description="This file is one of its inputs.")
+    uses_alias: strawberry.ID | None = strawberry.field(default=UNSET, description="This alias gave one of its inputs.")
+    tags_all: list[str] | None = strawberry.field(default=UNSET, description="Has all of these tags.")
+    created_at: DateTimeFilter | None = strawberry.field(default=UNSET, description="When it was created.")
+    has_warnings: bool | None = strawberry.field(default=UNSET, description="Whether it has warnings.")
+
+    def where(self) -> Where:
+        warnings = {True: "has_warnings", False: "has_no_warnings"}.get(given(self.has_warnings))
+        return (
+            *_values("status", self.status),
+            *_identity("uses_datum", self.uses_datum),
+            *_identity("uses_alias", self.uses_alias),
+            *_values("tags_all", self.tags_all),
+            *(self.created_at.where("created_at") if given(self.created_at) else ()),
+            *(((warnings, None),) if warnings else ()),
+        )
+
+
+@strawberry.input(description="An order of files.")
+class DatumOrder:
+    field: DatumOrderField = strawberry.field(description="What to sort by.")
+    direction: OrderDirection = strawberry.field(default=OrderDirection.DESC, description="Which way.")
+
+    @property
+    def descending(self) -> bool:
+        return self.direction is OrderDirection.DESC
+
+
+@strawberry.input(description="An order of aliases.")
+class AliasOrder:
+    field: AliasOrderField = strawberry.field(description="What to sort by.")
+    direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description="Which way.")
+
+    @property
+    def descending(self) -> bool:
+        return self.direction is OrderDirection.DESC
+
+
+@strawberry.input(description="A new project.")
+class CreateProjectInput:
+    slug: str = strawberry.field(
+        description="Its short, unique name: 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit."
+    )
+    name: str | None = strawberry.field(default=UNSET, description="Its name for people; the slug if not given.")
+
+
+@strawberry.input(description="A new token. It can do no more than the one that creates it.")
+class CreateTokenInput:
+    name: str = strawberry.field(description="Who acts: changes made with the token carry this name.")
+    scopes: list[Scope] = strawberry.field(description="What it may do.")
+    projects: list[strawberry.ID] | None = strawberry.field(
+        default=UNSET, description="The projects it may see; null means all that the caller may see."
+    )
+    expires_at: dt.datetime | None = strawberry.field(default=UNSET, description="When it ceases to work.")
+
+    def project_ids(self) -> list[UUID] | None:
+        return None if given(self.projects) is None else [read_id("project", each) for each in self.projects or ()]
+
+
+@strawberry.input(description="A token to revoke.")
+class RevokeTokenInput:
+    id: strawberry.ID = strawberry.field(description="The token's id.")
+
+
+@strawberry.input(description="A file that is about to be sent.")
+class RequestUploadInput:
+    project: strawberry.ID = strawberry.field(description="The project that it shall belong to.")
+    store: strawberry.ID | None = strawberry.field(
+        default=UNSET, description="The store; the default one if not given."
+    )
+    name: str = strawberry.field(description="The file's name, folders in it parted by '/'.")
+    size: BigInt = strawberry.field(description="In bytes.")
+    media_type: str | None = strawberry.field(default=UNSET, description="Such as text/csv.")
+    md5: str | None = strawberry.field(default=UNSET, description="The md5 if known, in hexadecimal; checked.")
+    sha1: str | None = strawberry.field(default=UNSET, description="The sha1 if known, in hexadecimal; checked.")
+    sha256: str | None = strawberry.field(default=UNSET, description="The sha256 if known, in hexadecimal; checked.")
+    tags: list[str] | None = strawberry.field(default=UNSET, description="Labels to find it by.")
+    properties: JSON | None = strawberry.field(default=UNSET, description="A JSON object that describes it.")
+    idempotency_key: str | None = strawberry.field(default=UNSET, description=_IDEMPOTENCY_KEY)
+
+    def announcement(self) -> Announcement:
+        return Announcement(
+            name=self.name,
+            size=int(self.size),
+            media_type=given(self.media_type),
+            expected=_expected(self),
+            tags=given(self.tags) or [],
+            properties={} if given(self.properties) is None else self.properties,
+        )
+
+
+def _expected(hashes: Any) -> Expected:
+    """The hashes of an input; upper-case digits are as good."""
+    return Expected(
+        **{
+            name: value and value.lower()
+            for name in ("md5", "sha1", "sha256")
+            for value in [given(getattr(hashes, name))]
+        }
+    )
+
+
+@strawberry.input(description="A part that was sent.")
+class CompletedPart:
+    number: int = strawberry.field(description="Counted from 1.")
+    etag: str | None = strawberry.field(default=UNSET, description="What the store answered.")
+
+
+@strawberry.input(description="An upload whose parts have all been sent.")
+class CompleteUploadInput:
+    upload: strawberry.ID = strawberry.field(description="The upload.")
+    parts: list[CompletedPart] | None = strawberry.field(
+        default=UNSET, description="What was sent; the server's own listing of the parts decides."
+    )
+    md5: str | None = strawberry.field(default=UNSET, description="The md5 if known by now; checked.")
+    sha1: str | None = strawberry.field(default=UNSET, description="The sha1 if known by now; checked.")
+    sha256: str | None = strawberry.field(default=UNSET, description="The sha256 if known by now; checked.")
+    alias: str | None = strawberry.field(
+        default=UNSET, description="An alias to point at the file in the same transaction."
+    )
+    reason: str | None = strawberry.field(default=UNSET, description=_REASON)
+    idempotency_key: str | None = strawberry.field(default=UNSET, description=_IDEMPOTENCY_KEY)
+
+    def expected(self) -> Expected:
+        return _expected(self)
+
+
+@strawberry.input(description="An upload to give up.")
+class AbortUploadInput:
+    upload: strawberry.ID = strawberry.field(description="The upload.")
+
+
+@strawberry.input(description="New descriptions of a file.")
+class UpdateDatumInput:
+    id: strawberry.ID = strawberry.field(description="The file.")
+    add_tags: list[str] | None = strawberry.field(default=UNSET, description="Tags to add.")
+    remove_tags: list[str] | None = strawberry.field(default=UNSET, description="Tags to remove.")
+    set_properties: JSON | None = strawberry.field(
+        default=UNSET, description="A JSON object; its members replace those of the same name."
+    )
+    remove_properties: list[str] | None = strawberry.field(default=UNSET, description="Names of members to remove.")
+
+
+@strawberry.input(
+    description="A file whose bytes to give up. Refused with ALIAS_IN_USE while aliases point here or unfinished"
+    " executions pin it, unless forced."
+)
+class PurgeDatumInput:
+    id: strawberry.ID = strawberry.field(description="The file.")
+    reason: str = strawberry.field(description="Why, kept with the file's record.")
+    force: bool = strawberry.field(default=False, description="Purge it even if it is in use; needs scope ADMIN.")
+
+
+def _expectation(version: Any, datum: Maybe[strawberry.ID | None]) -> Expectation:
+    if datum is None:
+        return Expectation(given(version))
+    if datum.value is not None and find_id(datum.value) is None:
+        raise BadUserInputError(f"expectedDatumId is {datum.value!r}, which is no id.")
+    return Expectation(given(version), True, datum.value and find_id(datum.value))
+
+
+@strawberry.input(description="A move of one alias; makes the alias if there is none.")
+class SetAliasInput:
+    project: strawberry.ID = strawberry.field(description="The project.")
+    name: str = strawberry.field(description=_NAME)
+    datum: str = strawberry.field(description="The file: an id or any datum:// reference.")
+    expected_version: int | None = strawberry.field(default=UNSET, description=_EXPECTED_VERSION)
+    expected_datum_id: Maybe[strawberry.ID | None] = strawberry.field(
+        description="Change only if the alias points at this file; null: only if it points nowhere."
+    )
+    reason: str | None = strawberry.field(default=UNSET, description=_REASON)
+    idempotency_key: str | None = strawberry.field(default=UNSET, description=_IDEMPOTENCY_KEY)
+
+    def move(self) -> Move:
+        return Move(self.name, parse_datum(self.datum), _expectation(self.expected_version, self.expected_datum_id))
+
+
+@strawberry.input(description="One of several moves.")
+class AliasMove:
+    name: str = strawberry.field(description=_NAME)
+    datum: str = strawberry.field(
+        description="The file: an id or any datum:// reference; an alias means what it meant before the call."
+    )
+    expected_version: int | None = strawberry.field(default=UNSET, description=_EXPECTED_VERSION)
+    expected_datum_id: Maybe[strawberry.ID | None] = strawberry.field(
+        description="Change only if the alias points at this file; null: only if it points nowhere."
+    )
+
+    def move(self) -> Move:
+        return Move(self.name, parse_datum(self.datum), _expectation(self.expected_version, self.expected_datum_id))
+
+
+@strawberry.input(description="Moves of several aliases, all or nothing, in one change set.")
+class SetAliasesInput:
+    project: strawberry.ID = strawberry.field(description="The project.")
+    moves: list[AliasMove] = strawberry.field(description="The moves; each alias at most once.")
+    reason: str | None = strawberry.field(default=UNSET, description=_REASON)
+    idempotency_key: str | None = strawberry.field(default=UNSET, description=_IDEMPOTENCY_KEY)
+
+
+@strawberry.input(
+    description="A way back: to a version, or without one to the version before the one in force, following"
+    " rolledBackTo, so that repeating it goes further back."
+)
+class RollbackAliasInput:
+    project: strawberry.ID = strawberry.field(description="The project.")
+    name: str = strawberry.field(description="The alias's name.")
+    to_version: int | None = strawberry.field(default=UNSET, description="The version to return to.")
+    expected_version: int | None = strawberry.field(default=UNSET, description=_EXPECTED_VERSION)
+    reason: str | None = strawberry.field(default=UNSET, description=_REASON)
+    idempotency_key: str | None = strawberry.field(default=UNSET, description=_IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="An alias to point nowhere; its history stays.")
+class DeleteAliasInput:
+    project: strawberry.ID = strawberry.field(description="The project.")
+    name: str = strawberry.field(description="The alias's name.")
+    expected_version: int | None = strawberry.field(default=UNSET, description=_EXPECTED_VERSION)
+    reason: str | None = strawberry.field(default=UNSET, description=_REASON)
+    idempotency_key: str | None = strawberry.field(default=UNSET, description=_IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="A named input, by references that are resolved and pinned at creation.")
+class ExecutionInputSpec:
+    name: str = strawberry.field(description="The input's name, unique in its execution.")
+    references: list[str] = strawberry.field(description="Its files: datum://<id> or datum://<alias>.")
+    filename: str | None = strawberry.field(default=UNSET, description="What the command shall see a single file as.")
+    keep_directories: KeepDirectories = strawberry.field(
+        default=KeepDirectories.NONE, description="How much of a file's path in its store the command sees."
+    )
+    optional: bool = strawberry.field(default=False, description="Whether it may have no references.")
+
+    def spec(self) -> InputSpec:
+        return InputSpec(self.name, self.references, given(self.filename), self.keep_directories.value, self.optional)
+
+
+@strawberry.input(description="A variable that the command shall see.")
+class EnvironmentVariableInput:
+    name: str = strawberry.field(description="The variable's name.")
+    value: str = strawberry.field(description="Its value.")
+    secret: bool = strawberry.field(default=False, description="Whether to keep the value encrypted and never show it.")
+
+
+@strawberry.input(description="A folder that the command shall see.")
+class MountInput:
+    source: str = strawberry.field(description="What is mounted.")
+    destination: str = strawberry.field(description="Where the command shall see it.")
+    type: str | None = strawberry.field(default=UNSET, description="The kind of mount, such as nfs.")
+    read_only: bool = strawberry.field(default=False, description="Whether the command may not write to it.")
+    options: JSON | None = strawberry.field(default=UNSET, description="Further options, as a JSON object.")
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "destination": self.destination,
+            "type": given(self.type),
+            "read_only": self.read_only,
+            "options": given(self.options) or {},
+        }
+
+
+@strawberry.input(description="A new execution. What its references mean in this instant is what it uses.")
+class CreateExecutionInput:
+    project: strawberry.ID = strawberry.field(description="The project.")
+    title: str | None = strawberry.field(default=UNSET, description="A title for people.")
+    config: str | None = strawberry.field(default=UNSET, description="A valohai.yaml; not supported yet.")
+    step: str | None = strawberry.field(default=UNSET, description="The step it runs.")
+    image: str | None = strawberry.field(default=UNSET, description="The container image to run it in.")
+    command: list[str] | None = strawberry.field(default=UNSET, description="The command's lines.")
+    inputs: list[ExecutionInputSpec] | None = strawberry.field(default=UNSET, description="Its inputs.")
+    parameters: JSON | None = strawberry.field(default=UNSET, description="A JSON object of parameter values.")
+    environment: list[EnvironmentVariableInput] | None = strawberry.field(
+        default=UNSET, description="Variables that the command sees."
+    )
+    tags: list[str] | None = strawberry.field(default=UNSET, description="Labels to find it by.")
+    mounts: list[MountInput] | None = strawberry.field(default=UNSET, description="Folders that the command sees.")
+    labels: list[str] | None = strawberry.field(default=UNSET, description="Which workers may take it.")
+    priority: int = strawberry.field(default=0, description="Higher ones are taken first.")
+    time_limit: int | None = strawberry.field(default=UNSET, description="Seconds that it may run.")
+    store: strawberry.ID | None = strawberry.field(default=UNSET, description="Where its outputs go.")
+    idempotency_key: str | None = strawberry.field(default=UNSET, description=_IDEMPOTENCY_KEY)
+
+    def spec(self) -> ExecutionSpec:
+        if given(self.config) is not None:
+            raise BadUserInputError("config is not supported yet; give command, image and inputs instead.")
+        return ExecutionSpec(
+            command=given(self.command) or [],
+            title=given(self.title),
+            step=given(self.step),
+            image=given(self.image),
+            inputs=[each.spec() for each in given(self.inputs) or ()],
+            parameters={} if given(self.parameters) is None else self.parameters,
+            environment=[
+                EnvironmentVariable(each.name, each.value, each.secret) for each in given(self.environment) or ()
+            ],
+            tags=given(self.tags) or [],
+            mounts=[each.plain() for each in given(self.mounts) or ()],
+            labels=given(self.labels) or [],
+            priority=self.priority,
+            time_limit=given(self.time_limit),
+            store_id=None if given(self.store) is None else read_id("store", self.store or ""),
+        )
+
+
+@strawberry.input(
+    description="A copy. Inputs and parameters given here replace those of the same name; the rest keep their pins"
+    " unless reresolve."
+)
+class CopyExecutionInput:
+    execution: strawberry.ID = strawberry.field(description="The execution to copy.")
+    title: str | None = strawberry.field(default=UNSET, description="A title; the original's if not given.")
+    reresolve: bool = strawberry.field(
+        default=False, description="Whether to take the files that the references mean now."
+    )
+    inputs: list[ExecutionInputSpec] | None = strawberry.field(
+        default=UNSET, description="Inputs to replace, by name, or to add."
+    )
+    parameters: JSON | None = strawberry.field(default=UNSET, description="Parameters to replace or to add.")
+    idempotency_key: str | None = strawberry.field(default=UNSET, description=_IDEMPOTENCY_KEY)
+
+
+@strawberry.input(description="An execution to stop.")
+class StopExecutionInput:
+    execution: strawberry.ID = strawberry.field(description="The execution.")
+
+
+def _json(value: dict[str, Any]) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError as error:
+        raise BadUserInputError(f"properties cannot be read as JSON: {error}.") from error

@@ -1,0 +1,811 @@
+"""The graph: every output type, with the one way from a domain record to it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+import strawberry
+from strawberry.scalars import JSON
+
+from app.api import links
+from app.api.connections import After, Before, Connection, First, Last, connect, page_size
+from app.api.context import Info
+from app.api.enums import (
+    AliasHistoryKind,
+    AliasHistoryVia,
+    ChecksumEvidence,
+    DataStoreKind,
+    DatumOrigin,
+    DatumStatus,
+    ExecutionStatus,
+    ExecutionWarningCode,
+    Scope,
+)
+from app.api.inputs import (
+    AliasFilter,
+    AliasHistoryFilter,
+    AliasOrder,
+    DatumFilter,
+    DatumOrder,
+    ExecutionFilter,
+)
+from app.api.scalars import BigInt, find_id, given
+from app.domain import access, aliases, data_stores, datums, executions, projects, tokens, uploads
+from app.domain.aliases import ALIASES, HISTORY_OF_ALIAS, HISTORY_OF_DATUM, HISTORY_OF_PROJECT
+from app.domain.data_stores import default_of
+from app.domain.datums import DATA, OUTPUTS
+from app.domain.executions import EXECUTIONS, EXECUTIONS_USING_ALIAS, EXECUTIONS_USING_DATUM, INPUT_FILES
+from app.domain.paging import Slice, decode_cursor
+from app.domain.projects import PROJECTS
+from app.domain.tokens import list_tokens
+from app.errors import BadUserInputError
+
+# the parent of lists that belong to no project
+_SERVER = UUID(int=0)
+
+
+def _id(value: UUID) -> strawberry.ID:
+    return strawberry.ID(str(value))
+
+
+@strawberry.interface(description="Anything that has an id of its own.")
+class Node:
+    id: strawberry.ID = strawberry.field(description="A UUID, the same that stands in datum://<id>.")
+
+
+@strawberry.type(description="Who does things: a person or a program, by the name of its token.")
+class Actor:
+    id: strawberry.ID = strawberry.field(description="A UUID.")
+    name: str = strawberry.field(description="The name of the actor's tokens.")
+
+    @classmethod
+    def of(cls, record: tokens.Actor) -> Self:
+        return cls(id=_id(record.id), name=record.name)
+
+
+async def _actor(info: Info, actor_id: UUID | None) -> Actor | None:
+    record = await info.context.loaders.actor.load(actor_id) if actor_id else None
+    return Actor.of(record) if record else None
+
+
+async def _datum(info: Info, datum_id: UUID | None) -> Datum | None:
+    record = await info.context.loaders.datum.load(datum_id) if datum_id else None
+    return Datum.of(record) if record else None
+
+
+async def _alias(info: Info, alias_id: UUID | None) -> Alias | None:
+    record = await info.context.loaders.alias.load(alias_id) if alias_id else None
+    return Alias.of(record) if record else None
+
+
+async def _execution(info: Info, execution_id: UUID | None) -> Execution | None:
+    record = await info.context.loaders.execution.load(execution_id) if execution_id else None
+    return Execution.of(record) if record else None
+
+
+async def _project(info: Info, project_id: UUID) -> Project:
+    record = await info.context.loaders.project.load(project_id)
+    if record is None:
+        raise LookupError(f"project {project_id} has rows but is gone")
+    return Project.of(record)
+
+
+@strawberry.type(description="A token, without its secret.")
+class Token:
+    id: strawberry.ID = strawberry.field(description="A UUID.")
+    name: str = strawberry.field(description="The name of the actor that it acts as.")
+    scopes: list[Scope] = strawberry.field(description="What it may do.")
+    created_at: dt.datetime = strawberry.field(description="When it was created.")
+    last_used_at: dt.datetime | None = strawberry.field(description="When it was last used, to the minute.")
+    expires_at: dt.datetime | None = strawberry.field(description="When it ceases to work; null for never.")
+    project_ids: strawberry.Private[list[UUID] | None]
+
+    @strawberry.field(description="The projects that it may see; null for all.")
+    async def projects(self, info: Info) -> list[Project] | None:
+        if self.project_ids is None:
+            return None
+        records = await info.context.loaders.project.load_many(self.project_ids)
+        return [Project.of(record) for record in records if record]
+
+    @classmethod
+    def of(cls, record: tokens.Token) -> Self:
+        return cls(
+            id=_id(record.id),
+            name=record.name,
+            scopes=[access.Scope(scope) for scope in record.scopes],
+            created_at=record.created_at,
+            last_used_at=record.last_used_at,
+            expires_at=record.expires_at,
+            project_ids=record.project_ids,
+        )
+
+
+@strawberry.type(description="Who is asking.")
+class Viewer:
+    id: strawberry.ID = strawberry.field(description="The actor's id.")
+    name: str = strawberry.field(description="The actor's name.")
+    scopes: list[Scope] = strawberry.field(description="What the token of this request may do.")
+
+    @strawberry.field(description="The projects that the token may see.")
+    async def projects(self, info: Info, first: First = None, after: After = None) -> Connection[Project]:
+        return await visible_projects(info, first, after)
+
+    @strawberry.field(
+        description="The actor's tokens and those it created; for an ADMIN of all projects, every token. Revoked ones"
+        " are left out."
+    )
+    async def tokens(self, info: Info) -> list[Token]:
+        async with info.context.read(None) as connection:
+            return [Token.of(record) for record in await list_tokens(connection, info.context.caller)]
+
+    @classmethod
+    def of(cls, caller: access.Caller) -> Self:
+        return cls(id=_id(caller.actor_id), name=caller.name, scopes=sorted(caller.scopes))
+
+
+async def visible_projects(info: Info, first: int | None, after: str | None) -> Connection[Project]:
+    visible = info.context.caller.project_ids
+    where = () if visible is None else (("visible", tuple(sorted(visible))),)
+    return await connect(info, PROJECTS, _SERVER, Project.of, first=first, after=after, where=where)
+
+
+@strawberry.type(description="The scope of everything: data, aliases, executions, and who may see them.")
+class Project(Node):
+    slug: str = strawberry.field(description="The project's short, unique name.")
+    name: str = strawberry.field(description="The project's name for people.")
+    created_at: dt.datetime = strawberry.field(description="When it was created.")
+    key: strawberry.Private[UUID]
+
+    @strawberry.field(description="Where new files go unless a store is named: the project's own, else the server's.")
+    async def default_store(self, info: Info) -> DataStore | None:
+        record = default_of(await info.context.loaders.stores_of_project.load(self.key))
+        return DataStore.of(record) if record else None
+
+    @strawberry.field(description="The stores that the project may use, its own before the server's.")
+    async def stores(self, info: Info) -> list[DataStore]:
+        return [DataStore.of(record) for record in await info.context.loaders.stores_of_project.load(self.key)]
+
+    @strawberry.field(description="The project's files, the newest first unless ordered otherwise.")
+    async def data(
+        self,
+        info: Info,
+        filter: Annotated[
+            DatumFilter | None, strawberry.argument(description="Only these; without a status, AVAILABLE ones.")
+        ] = None,
+        order_by: Annotated[DatumOrder | None, strawberry.argument(description="In this order.")] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Datum]:
+        return await connect(
+            info,
+            DATA,
+            self.key,
+            Datum.of,
+            first=first,
+            after=after,
+            last=last,
+            before=before,
+            order=order_by.field.value if order_by else None,
+            descending=order_by.descending if order_by else None,
+            where=(filter or DatumFilter()).where(),
+        )
+
+    @strawberry.field(description="One alias by its name, exact and case-sensitive.")
+    async def alias(
+        self,
+        info: Info,
+        name: Annotated[str, strawberry.argument(description="The alias's name.")],
+        include_deleted: Annotated[bool, strawberry.argument(description="Whether a deleted one counts.")] = False,
+    ) -> Alias | None:
+        record = await info.context.loaders.alias_by_name.load((self.key, name))
+        return Alias.of(record) if record and (record.datum_id or include_deleted) else None
+
+    @strawberry.field(description="The project's aliases, by name unless ordered otherwise.")
+    async def aliases(
+        self,
+        info: Info,
+        filter: Annotated[AliasFilter | None, strawberry.argument(description="Only these.")] = None,
+        order_by: Annotated[AliasOrder | None, strawberry.argument(description="In this order.")] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Alias]:
+        return await connect(
+            info,
+            ALIASES,
+            self.key,
+            Alias.of,
+            first=first,
+            after=after,
+            last=last,
+            before=before,
+            order=order_by.field.value if order_by else None,
+            descending=order_by.descending if order_by else None,
+            where=(filter or AliasFilter()).where(),
+        )
+
+    @strawberry.field(description="Every change of the project's aliases, the newest first.")
+    async def alias_history(
+        self,
+        info: Info,
+        filter: Annotated[AliasHistoryFilter | None, strawberry.argument(description="Only these.")] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[AliasHistory]:
+        return await connect(
+            info,
+            HISTORY_OF_PROJECT,
+            self.key,
+            AliasHistory.of,
+            first=first,
+            after=after,
+            last=last,
+            before=before,
+            where=filter.where() if filter else (),
+        )
+
+    @strawberry.field(description="One execution by its number in this project.")
+    async def execution(
+        self, info: Info, number: Annotated[int, strawberry.argument(description="Counted from 1.")]
+    ) -> Execution | None:
+        record = await info.context.loaders.execution_by_number.load((self.key, number))
+        return Execution.of(record) if record else None
+
+    @strawberry.field(description="The project's executions, the newest first.")
+    async def executions(
+        self,
+        info: Info,
+        filter: Annotated[ExecutionFilter | None, strawberry.argument(description="Only these.")] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Execution]:
+        return await connect(
+            info,
+            EXECUTIONS,
+            self.key,
+            Execution.of,
+            first=first,
+            after=after,
+            last=last,
+            before=before,
+            where=filter.where() if filter else (),
+        )
+
+    @classmethod
+    def of(cls, record: projects.Project) -> Self:
+        return cls(id=_id(record.id), slug=record.slug, name=record.name, created_at=record.created_at, key=record.id)
+
+
+@strawberry.type(description="A place that holds bytes.")
+class DataStore(Node):
+    name: str = strawberry.field(description="Its name, unique in its project.")
+    kind: DataStoreKind = strawberry.field(description="What kind of store it is.")
+    url: str = strawberry.field(description="Its address, without credentials.")
+    is_default: bool = strawberry.field(description="Whether new files go here unless a store is named.")
+    created_at: dt.datetime = strawberry.field(description="When it was added.")
+    project_id: strawberry.Private[UUID | None]
+
+    @strawberry.field(description="The project it belongs to; null for the server's own.")
+    async def project(self, info: Info) -> Project | None:
+        return await _project(info, self.project_id) if self.project_id else None
+
+    @classmethod
+    def of(cls, record: data_stores.DataStore) -> Self:
+        return cls(
+            id=_id(record.id),
+            name=record.name,
+            kind=data_stores.DataStoreKind(record.kind),
+            url=f"local://{record.name}",
+            is_default=record.is_default,
+            created_at=record.created_at,
+            project_id=record.project_id,
+        )
+
+
+@strawberry.type(description="A file's hashes, in lower-case hexadecimal.")
+class Checksums:
+    md5: str | None = strawberry.field(description="32 digits.")
+    sha1: str | None = strawberry.field(description="40 digits.")
+    sha256: str | None = strawberry.field(description="64 digits.")
+    evidence: ChecksumEvidence = strawberry.field(description="Who vouches for them.")
+
+
+@strawberry.type(description="One immutable file. The bytes never change; tags and properties, which describe it, may.")
+class Datum(Node):
+    uri: str = strawberry.field(description="A reference that always means this file: datum://<id>.")
+    name: str = strawberry.field(description="The file's name.")
+    size: BigInt = strawberry.field(description="In bytes.")
+    media_type: str | None = strawberry.field(description="As announced at the upload, such as text/csv.")
+    checksums: Checksums = strawberry.field(description="The file's hashes.")
+    origin: DatumOrigin = strawberry.field(description="How it came here.")
+    status: DatumStatus = strawberry.field(description="Whether its bytes can be had.")
+    status_reason: str | None = strawberry.field(description="Why it is EXPIRED or CORRUPT.")
+    tags: list[str] = strawberry.field(description="Labels to find it by.")
+    properties: JSON = strawberry.field(description="A JSON object that describes it.")
+    created_at: dt.datetime = strawberry.field(description="When it was announced.")
+    purged_at: dt.datetime | None = strawberry.field(description="When its bytes were given up.")
+    purge_reason: str | None = strawberry.field(description="Why its bytes were given up.")
+    record: strawberry.Private[datums.Datum]
+
+    @strawberry.field(description="Who uploaded it.")
+    async def created_by(self, info: Info) -> Actor | None:
+        return await _actor(info, self.record.created_by)
+
+    @strawberry.field(description="Who gave up its bytes.")
+    async def purged_by(self, info: Info) -> Actor | None:
+        return await _actor(info, self.record.purged_by)
+
+    @strawberry.field(description="The project it belongs to.")
+    async def project(self, info: Info) -> Project:
+        return await _project(info, self.record.project_id)
+
+    @strawberry.field(description="The store that holds its bytes.")
+    async def store(self, info: Info) -> DataStore:
+        return DataStore.of(await self.stored_in(info))
+
+    @strawberry.field(description="Its address in the store; null unless its bytes are there.")
+    async def storage_uri(self, info: Info) -> str | None:
+        if self.record.status != datums.DatumStatus.AVAILABLE:
+            return None
+        return f"local://{(await self.stored_in(info)).name}/{self.record.object_key}"
+
+    @strawberry.field(description="A short-lived link straight to the store; null unless AVAILABLE.")
+    def download_url(
+        self,
+        info: Info,
+        expires_in: Annotated[int, strawberry.argument(description="Seconds, 1 to 604800.")] = 3600,
+    ) -> str | None:
+        if not 1 <= expires_in <= links.LONGEST_LIFETIME:
+            raise BadUserInputError(f"expiresIn is {expires_in}; expected 1 to {links.LONGEST_LIFETIME} seconds.")
+        if self.record.status != datums.DatumStatus.AVAILABLE:
+            return None
+        return links.download_link(info.context.secrets, info.context.base_url, self.record.id, expires_in)
+
+    @strawberry.field(description="Aliases that point here now.")
+    async def aliases(self, info: Info) -> list[Alias]:
+        return [Alias.of(record) for record in await info.context.loaders.aliases_of_datum.load(self.record.id)]
+
+    @strawberry.field(description="Every change that pointed an alias here or away from here, the newest first.")
+    async def alias_history(self, info: Info, first: First = None, after: After = None) -> Connection[AliasHistory]:
+        return await connect(info, HISTORY_OF_DATUM, self.record.id, AliasHistory.of, first=first, after=after)
+
+    @strawberry.field(description="The execution that made it.")
+    async def produced_by(self, info: Info) -> Execution | None:
+        return await _execution(info, self.record.produced_by)
+
+    @strawberry.field(description="Executions that have it as an input, the newest first.")
+    async def used_by(self, info: Info, first: First = None, after: After = None) -> Connection[Execution]:
+        return await connect(info, EXECUTIONS_USING_DATUM, self.record.id, Execution.of, first=first, after=after)
+
+    async def stored_in(self, info: Info) -> data_stores.DataStore:
+        record = await info.context.loaders.data_store.load(self.record.store_id)
+        if record is None:
+            raise LookupError(f"store {self.record.store_id} of datum {self.record.id} is gone")
+        return record
+
+    @classmethod
+    def of(cls, record: datums.Datum) -> Self:
+        return cls(
+            id=_id(record.id),
+            uri=f"datum://{record.id}",
+            name=record.name,
+            size=BigInt(record.size),
+            media_type=record.media_type,
+            checksums=Checksums(
+                md5=record.md5,
+                sha1=record.sha1,
+                sha256=record.sha256,
+                evidence=datums.ChecksumEvidence(record.checksum_evidence),
+            ),
+            origin=datums.DatumOrigin(record.origin),
+            status=datums.DatumStatus(record.status),
+            status_reason=record.status_reason,
+            tags=record.tags,
+            properties=record.properties,
+            created_at=record.created_at,
+            purged_at=record.purged_at,
+            purge_reason=record.purge_reason,
+            record=record,
+        )
+
+
+@strawberry.type(description="A mutable name for an immutable file.")
+class Alias(Node):
+    name: str = strawberry.field(description="Its name, unique in its project, case-sensitive.")
+    uri: str = strawberry.field(description="A reference to whatever it points at: datum://<name>.")
+    version: int = strawberry.field(description="The number of its changes, counted from 1 without gaps.")
+    created_at: dt.datetime = strawberry.field(description="When it was first pointed at a file.")
+    updated_at: dt.datetime = strawberry.field(description="When it last changed.")
+    deleted_at: dt.datetime | None = strawberry.field(description="When it was deleted, if it points nowhere now.")
+    record: strawberry.Private[aliases.Alias]
+
+    @strawberry.field(description="The project it belongs to.")
+    async def project(self, info: Info) -> Project:
+        return await _project(info, self.record.project_id)
+
+    @strawberry.field(description="The file it points at now; null once deleted.")
+    async def datum(self, info: Info) -> Datum | None:
+        return await _datum(info, self.record.datum_id)
+
+    @strawberry.field(description="Its changes, the newest first.")
+    async def history(
+        self,
+        info: Info,
+        filter: Annotated[AliasHistoryFilter | None, strawberry.argument(description="Only these.")] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[AliasHistory]:
+        return await connect(
+            info,
+            HISTORY_OF_ALIAS,
+            self.record.id,
+            AliasHistory.of,
+            first=first,
+            after=after,
+            last=last,
+            before=before,
+            where=filter.where() if filter else (),
+        )
+
+    @strawberry.field(
+        description="The change in force at an instant or version; null before the first. Give one of them."
+    )
+    async def as_of(
+        self,
+        info: Info,
+        at: Annotated[
+            dt.datetime | None, strawberry.argument(description="Inclusive; not in the future.")
+        ] = strawberry.UNSET,
+        version: Annotated[int | None, strawberry.argument(description="Counted from 1.")] = strawberry.UNSET,
+    ) -> AliasHistory | None:
+        at, version = given(at), given(version)
+        if (at is None) == (version is None):
+            raise BadUserInputError("Give asOf exactly one of at and version.")
+        if at is not None:
+            record = await info.context.loaders.change_in_force.load((self.record.id, at))
+        else:
+            record = await info.context.loaders.change_by_version.load((self.record.id, version))
+        return AliasHistory.of(record) if record else None
+
+    @strawberry.field(description="Executions that took a file through this alias, the newest first.")
+    async def used_by(
+        self,
+        info: Info,
+        datum: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Only those that took this file.")
+        ] = strawberry.UNSET,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[Execution]:
+        where = (("datum", find_id(datum) or _SERVER),) if given(datum) else ()
+        return await connect(
+            info, EXECUTIONS_USING_ALIAS, self.record.id, Execution.of, first=first, after=after, where=where
+        )
+
+    @classmethod
+    def of(cls, record: aliases.Alias) -> Self:
+        return cls(
+            id=_id(record.id),
+            name=record.name,
+            uri=f"datum://{record.name}",
+            version=record.version,
+            created_at=record.created_at,
+            updated_at=record.updated_at,
+            deleted_at=record.deleted_at,
+            record=record,
+        )
+
+
+@strawberry.type(description="One change of one alias; never rewritten.")
+class AliasHistory(Node):
+    version: int = strawberry.field(description="The alias's version that this change made.")
+    kind: AliasHistoryKind = strawberry.field(description="What kind of change it was.")
+    at: dt.datetime = strawberry.field(description="When it came into force.")
+    via: AliasHistoryVia = strawberry.field(description="By which way it came.")
+    reason: str | None = strawberry.field(description="Why, in the words of who made it.")
+    change_set: strawberry.ID = strawberry.field(description="Shared by all changes made in one go, as is their at.")
+    rolled_back_to: int | None = strawberry.field(description="For ROLLED_BACK: the version returned to.")
+    record: strawberry.Private[aliases.AliasChange]
+
+    @strawberry.field(description="The alias that changed.")
+    async def alias(self, info: Info) -> Alias:
+        alias = await _alias(info, self.record.alias_id)
+        if alias is None:
+            raise LookupError(f"alias {self.record.alias_id} has history but is gone")
+        return alias
+
+    @strawberry.field(name="from", description="The file it pointed at before; null if nowhere.")
+    async def from_(self, info: Info) -> Datum | None:
+        return await _datum(info, self.record.from_datum_id)
+
+    @strawberry.field(description="The file it has pointed at since; null if nowhere.")
+    async def to(self, info: Info) -> Datum | None:
+        return await _datum(info, self.record.to_datum_id)
+
+    @strawberry.field(description="Who made the change.")
+    async def actor(self, info: Info) -> Actor | None:
+        return await _actor(info, self.record.actor_id)
+
+    @strawberry.field(description="The execution whose completion made the change.")
+    async def execution(self, info: Info) -> Execution | None:
+        return await _execution(info, self.record.execution_id)
+
+    @classmethod
+    def of(cls, record: aliases.AliasChange) -> Self:
+        return cls(
+            id=_id(record.id),
+            version=record.version,
+            kind=aliases.ChangeKind(record.kind),
+            at=record.at,
+            via=access.Via(record.via),
+            reason=record.reason,
+            change_set=_id(record.change_set_id),
+            rolled_back_to=record.rolled_back_to,
+            record=record,
+        )
+
+
+@strawberry.type(description="What a reference means.")
+class Resolution:
+    reference: str = strawberry.field(description="The reference as written.")
+    version: int | None = strawberry.field(description="The alias's version that was in force; null for an id.")
+    alias_id: strawberry.Private[UUID | None]
+    datum_id: strawberry.Private[UUID]
+
+    @strawberry.field(description="The file.")
+    async def datum(self, info: Info) -> Datum:
+        datum = await _datum(info, self.datum_id)
+        if datum is None:
+            raise LookupError(f"datum {self.datum_id} is gone")
+        return datum
+
+    @strawberry.field(description="The alias that the reference names; null for an id.")
+    async def alias(self, info: Info) -> Alias | None:
+        return await _alias(info, self.alias_id)
+
+
+@strawberry.type(description="A variable that the command sees.")
+class EnvironmentVariable:
+    name: str = strawberry.field(description="The variable's name.")
+    value: str | None = strawberry.field(description="Its value; null when secret.")
+    secret: bool = strawberry.field(description="Whether the value is kept encrypted and never shown.")
+
+
+@strawberry.type(description="A folder that the command sees.")
+class Mount:
+    source: str = strawberry.field(description="What is mounted.")
+    destination: str = strawberry.field(description="Where the command sees it.")
+    type: str | None = strawberry.field(description="The kind of mount, such as nfs.")
+    read_only: bool = strawberry.field(description="Whether the command may not write to it.")
+    options: JSON = strawberry.field(description="Further options, as a JSON object.")
+
+
+@strawberry.type(description="One run, its inputs pinned to exact files at the moment of creation.")
+class Execution(Node):
+    number: int = strawberry.field(description="Its number in its project, counted from 1.")
+    title: str | None = strawberry.field(description="Its title for people.")
+    step: str | None = strawberry.field(description="The step it runs.")
+    image: str | None = strawberry.field(description="The container image it runs in.")
+    command: list[str] = strawberry.field(description="The command's lines.")
+    parameters: JSON = strawberry.field(description="Parameter values by name.")
+    tags: list[str] = strawberry.field(description="Labels to find it by.")
+    labels: list[str] = strawberry.field(description="Which workers may take it.")
+    priority: int = strawberry.field(description="Higher ones are taken first.")
+    time_limit: int | None = strawberry.field(description="Seconds that it may run.")
+    status: ExecutionStatus = strawberry.field(description="How far it is.")
+    attempt: int = strawberry.field(description="How often it has been started.")
+    created_at: dt.datetime = strawberry.field(description="When it was created and its inputs were pinned.")
+    queued_at: dt.datetime | None = strawberry.field(description="When it was queued.")
+    started_at: dt.datetime | None = strawberry.field(description="When it was started.")
+    finished_at: dt.datetime | None = strawberry.field(description="When it ended, one way or the other.")
+    exit_code: int | None = strawberry.field(description="What the command returned.")
+    record: strawberry.Private[executions.Execution]
+
+    @strawberry.field(description="The project it belongs to.")
+    async def project(self, info: Info) -> Project:
+        return await _project(info, self.record.project_id)
+
+    @strawberry.field(description="The variables that the command sees.")
+    def environment(self) -> list[EnvironmentVariable]:
+        return [
+            EnvironmentVariable(
+                name=each["name"], value=None if each["secret"] else each["value"], secret=each["secret"]
+            )
+            for each in self.record.environment
+        ]
+
+    @strawberry.field(description="The folders that the command sees.")
+    def mounts(self) -> list[Mount]:
+        return [Mount(**each) for each in self.record.mounts]
+
+    @strawberry.field(description="Who created it.")
+    async def created_by(self, info: Info) -> Actor | None:
+        return await _actor(info, self.record.created_by)
+
+    @strawberry.field(description="Its inputs, in the order given.")
+    async def inputs(self, info: Info) -> list[ExecutionInput]:
+        records = await info.context.loaders.inputs_of_execution.load(self.record.id)
+        return [ExecutionInput(name=record.name, key=record.id) for record in records]
+
+    @strawberry.field(description="The files it made, in the order they came.")
+    async def outputs(self, info: Info, first: First = None, after: After = None) -> Connection[Datum]:
+        return await connect(info, OUTPUTS, self.record.id, Datum.of, first=first, after=after)
+
+    @strawberry.field(description="What its user should know, in the order it came up.")
+    async def warnings(self, info: Info) -> list[ExecutionWarning]:
+        records = await info.context.loaders.warnings_of_execution.load(self.record.id)
+        return [ExecutionWarning.of(record) for record in records]
+
+    @strawberry.field(description="The changes of aliases that its completion made.")
+    async def alias_history(self, info: Info) -> list[AliasHistory]:
+        records = await info.context.loaders.changes_of_execution.load(self.record.id)
+        return [AliasHistory.of(record) for record in records]
+
+    @strawberry.field(description="The execution that this one is a copy of.")
+    async def copy_of(self, info: Info) -> Execution | None:
+        return await _execution(info, self.record.copy_of)
+
+    @classmethod
+    def of(cls, record: executions.Execution) -> Self:
+        return cls(
+            id=_id(record.id),
+            number=record.number,
+            title=record.title,
+            step=record.step,
+            image=record.image,
+            command=record.command,
+            parameters=record.parameters,
+            tags=record.tags,
+            labels=record.labels,
+            priority=record.priority,
+            time_limit=record.time_limit,
+            status=executions.ExecutionStatus(record.status),
+            attempt=record.attempt,
+            created_at=record.created_at,
+            queued_at=record.queued_at,
+            started_at=record.started_at,
+            finished_at=record.finished_at,
+            exit_code=record.exit_code,
+            record=record,
+        )
+
+
+@strawberry.type(description="A named input of an execution.")
+class ExecutionInput:
+    name: str = strawberry.field(description="The input's name, unique in its execution.")
+    key: strawberry.Private[UUID]
+
+    @strawberry.field(description="The files it stands for, as resolved when the execution was created.")
+    async def files(self, info: Info, first: First = None, after: After = None) -> Connection[ExecutionInputFile]:
+        return await connect(info, INPUT_FILES, self.key, ExecutionInputFile.of, first=first, after=after)
+
+
+@strawberry.type(description="One file of an input: what was written, and what it meant at creation.")
+class ExecutionInputFile:
+    reference: str = strawberry.field(description="As the user wrote it, for example datum://model-prod.")
+    alias_version: int | None = strawberry.field(description="The alias's version that gave the file.")
+    filename: str | None = strawberry.field(description="What the command sees it as, where that was asked for.")
+    record: strawberry.Private[executions.InputFile]
+
+    @strawberry.field(description="The exact file it meant at creation.")
+    async def datum(self, info: Info) -> Datum | None:
+        return await _datum(info, self.record.datum_id)
+
+    @strawberry.field(description="The alias that gave the file; null for an id.")
+    async def alias(self, info: Info) -> Alias | None:
+        return await _alias(info, self.record.alias_id)
+
+    @classmethod
+    def of(cls, record: executions.InputFile) -> Self:
+        return cls(
+            reference=record.reference, alias_version=record.alias_version, filename=record.filename, record=record
+        )
+
+
+@strawberry.type(description="Something that an execution's user should know.")
+class ExecutionWarning:
+    code: ExecutionWarningCode = strawberry.field(description="What kind of warning it is.")
+    message: str = strawberry.field(description="What happened.")
+    at: dt.datetime = strawberry.field(description="When it came up.")
+    reference: str | None = strawberry.field(description="The input reference it is about.")
+    file: str | None = strawberry.field(description="The file it is about.")
+    key: str | None = strawberry.field(description="The key in that file it is about.")
+    before: Checksums | None = strawberry.field(description="The hashes known before.")
+    after: Checksums | None = strawberry.field(description="The hashes found now.")
+
+    @classmethod
+    def of(cls, record: executions.ExecutionWarning) -> Self:
+        return cls(
+            code=executions.WarningCode(record.code),
+            message=record.message,
+            at=record.at,
+            reference=record.reference,
+            file=record.file,
+            key=record.key,
+            before=_checksums(record.before),
+            after=_checksums(record.after),
+        )
+
+
+def _checksums(found: dict[str, Any] | None) -> Checksums | None:
+    if found is None:
+        return None
+    return Checksums(
+        md5=found.get("md5"),
+        sha1=found.get("sha1"),
+        sha256=found.get("sha256"),
+        evidence=datums.ChecksumEvidence(found["evidence"]),
+    )
+
+
+@strawberry.type(description="A file on its way: where its parts go.")
+class Upload:
+    id: strawberry.ID = strawberry.field(description="A UUID.")
+    expires_at: dt.datetime = strawberry.field(description="When its datum becomes EXPIRED unless completed.")
+    record: strawberry.Private[uploads.Upload]
+
+    @strawberry.field(description="The file that is to be.")
+    async def datum(self, info: Info) -> Datum:
+        datum = await _datum(info, self.record.datum_id)
+        if datum is None:
+            raise LookupError(f"datum {self.record.datum_id} of upload {self.record.id} is gone")
+        return datum
+
+    @strawberry.field(description="Its parts in order, with links signed anew at each reading.")
+    async def parts(self, info: Info, first: First = None, after: After = None) -> Connection[UploadPart]:
+        datum = await self.datum(info)
+        received = await info.context.store(await datum.stored_in(info)).received_parts(datum.record.object_key)
+        plan = self.record.plan(datum.record)
+        size = page_size("first", first)
+        last = int(decode_cursor(after, "part", [int])[0]) if after is not None else 0
+        numbers = range(max(0, last) + 1, min(max(0, last) + size, plan.part_count) + 1)
+
+        def make(number: int) -> UploadPart:
+            return UploadPart(
+                number=number,
+                offset=BigInt(plan.offset_of(number)),
+                size=BigInt(plan.size_of(number)),
+                received=received.get(number) == plan.size_of(number),
+                method="PUT",
+                url=links.part_link(info.context.secrets, info.context.base_url, self.record, number),
+                headers=[Header(name="Content-Type", value="application/octet-stream")],
+            )
+
+        async def count(_: Info) -> int:
+            return plan.part_count
+
+        more = numbers.stop <= plan.part_count
+        found = Slice(list(numbers), [(number,) for number in numbers], more, last > 0)
+        return Connection(slice=found, make=make, order="part", count=count)
+
+    @classmethod
+    def of(cls, record: uploads.Upload) -> Self:
+        return cls(id=_id(record.id), expires_at=record.expires_at, record=record)
+
+
+@strawberry.type(description="One part of an upload: send these bytes of the file in a request like this.")
+class UploadPart:
+    number: int = strawberry.field(description="Counted from 1.")
+    offset: BigInt = strawberry.field(description="Where it begins in the file, in bytes.")
+    size: BigInt = strawberry.field(description="How many bytes it has.")
+    received: bool = strawberry.field(description="Whether it has arrived whole.")
+    method: str = strawberry.field(description="The HTTP method to send it with.")
+    url: str = strawberry.field(description="Where to send it; the link ends with the upload.")
+    headers: list[Header] = strawberry.field(description="Headers to send with it.")
+
+
+@strawberry.type(description="An HTTP header.")
+class Header:
+    name: str = strawberry.field(description="The header's name.")
+    value: str = strawberry.field(description="The header's value.")
