@@ -2,27 +2,60 @@
 
 from __future__ import annotations
 
-from enum import Enum, EnumMeta
-from typing import TypeVar
+from enum import EnumMeta, StrEnum
 
 import strawberry
 
-from app.domain import access, aliases, data_stores, datums, executions
+from app.domain.access import Scope
+from app.domain.access import Via as AliasHistoryVia
+from app.domain.aliases import ChangeKind as AliasHistoryKind
+from app.domain.data_stores import DataStoreKind
+from app.domain.datums import ChecksumEvidence, DatumOrigin, DatumStatus
+from app.domain.executions import ExecutionStatus, KeepDirectories
+from app.domain.executions import WarningCode as ExecutionWarningCode
 
-EnumType = TypeVar("EnumType", bound=EnumMeta)
+__all__ = [
+    "AliasHistoryKind",
+    "AliasHistoryVia",
+    "AliasOrderField",
+    "ChecksumEvidence",
+    "DataStoreKind",
+    "DatumOrderField",
+    "DatumOrigin",
+    "DatumStatus",
+    "ExecutionStatus",
+    "ExecutionWarningCode",
+    "KeepDirectories",
+    "OrderDirection",
+    "Scope",
+]
 
 
-def _described(enum: EnumType, name: str, description: str, values: dict[str, str]) -> EnumType:
-    """A GraphQL enum of a domain enum; the domain does not know that there is a GraphQL."""
-    described = strawberry.enum(enum, name=name, description=description)
-    definition = described.__strawberry_definition__  # type: ignore[attr-defined]
-    for value in definition.values:
+class OrderDirection(StrEnum):
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+class DatumOrderField(StrEnum):
+    CREATED_AT = "CREATED_AT"
+    NAME = "NAME"
+    SIZE = "SIZE"
+
+
+class AliasOrderField(StrEnum):
+    NAME = "NAME"
+    UPDATED_AT = "UPDATED_AT"
+
+
+def _describe(enum: EnumMeta, name: str, description: str, values: dict[str, str]) -> None:
+    """Makes an enum one of the schema's; the domain, whose it is, does not know that there is a GraphQL."""
+    strawberry.enum(enum, name=name, description=description)
+    for value in vars(enum)["__strawberry_definition__"].values:
         value.description = values[value.name]
-    return described
 
 
-Scope = _described(
-    access.Scope,
+_describe(
+    Scope,
     "Scope",
     "What a token may do. READ sees; WRITE also changes data and aliases, and creates, copies and stops executions;"
     " EXECUTE claims and reports executions; ADMIN also manages projects, stores, tokens and forced purges.",
@@ -34,8 +67,8 @@ Scope = _described(
     },
 )
 
-DataStoreKind = _described(
-    data_stores.DataStoreKind,
+_describe(
+    DataStoreKind,
     "DataStoreKind",
     "A kind of data store.",
     {
@@ -47,8 +80,8 @@ DataStoreKind = _described(
     },
 )
 
-DatumOrigin = _described(
-    datums.DatumOrigin,
+_describe(
+    DatumOrigin,
     "DatumOrigin",
     "How a file came here.",
     {
@@ -58,8 +91,8 @@ DatumOrigin = _described(
     },
 )
 
-DatumStatus = _described(
-    datums.DatumStatus,
+_describe(
+    DatumStatus,
     "DatumStatus",
     "PENDING until its bytes are there and checked; EXPIRED when they never came; CORRUPT when a check found other"
     " bytes.",
@@ -72,8 +105,8 @@ DatumStatus = _described(
     },
 )
 
-ChecksumEvidence = _described(
-    datums.ChecksumEvidence,
+_describe(
+    ChecksumEvidence,
     "ChecksumEvidence",
     "DECLARED by the client, ATTESTED by the store, or VERIFIED by reading the bytes.",
     {
@@ -83,8 +116,8 @@ ChecksumEvidence = _described(
     },
 )
 
-AliasHistoryKind = _described(
-    aliases.ChangeKind,
+_describe(
+    AliasHistoryKind,
     "AliasHistoryKind",
     "What kind of change it was.",
     {
@@ -95,8 +128,8 @@ AliasHistoryKind = _described(
     },
 )
 
-AliasHistoryVia = _described(
-    access.Via,
+_describe(
+    AliasHistoryVia,
     "AliasHistoryVia",
     "By which way a change came: declared by the client in the header X-Waymark-Via, except EXECUTION, which the server"
     " alone writes.",
@@ -108,8 +141,8 @@ AliasHistoryVia = _described(
     },
 )
 
-ExecutionStatus = _described(
-    executions.ExecutionStatus,
+_describe(
+    ExecutionStatus,
     "ExecutionStatus",
     "How far an execution is.",
     {
@@ -123,8 +156,8 @@ ExecutionStatus = _described(
     },
 )
 
-KeepDirectories = _described(
-    executions.KeepDirectories,
+_describe(
+    KeepDirectories,
     "KeepDirectories",
     "How much of a file's path in its store the command sees.",
     {
@@ -134,8 +167,8 @@ KeepDirectories = _described(
     },
 )
 
-ExecutionWarningCode = _described(
-    executions.WarningCode,
+_describe(
+    ExecutionWarningCode,
     "ExecutionWarningCode",
     "A kind of warning.",
     {
@@ -148,20 +181,26 @@ ExecutionWarningCode = _described(
 )
 
 
-@strawberry.enum(description="A direction of sorting.")
-class OrderDirection(Enum):
-    ASC = strawberry.enum_value("ASC", description="The smallest, first or earliest at the top.")
-    DESC = strawberry.enum_value("DESC", description="The largest, last or newest at the top.")
+_describe(
+    OrderDirection,
+    "OrderDirection",
+    "A direction of sorting.",
+    {
+        "ASC": "The smallest, first or earliest at the top.",
+        "DESC": "The largest, last or newest at the top.",
+    },
+)
 
+_describe(
+    DatumOrderField,
+    "DatumOrderField",
+    "What files can be sorted by.",
+    {"CREATED_AT": "When it was announced.", "NAME": "The file's name.", "SIZE": "Its bytes."},
+)
 
-@strawberry.enum(description="What files can be sorted by.")
-class DatumOrderField(Enum):
-    CREATED_AT = strawberry.enum_value("CREATED_AT", description="When it was announced.")
-    NAME = strawberry.enum_value("NAME", description="The file's name.")
-    SIZE = strawberry.enum_value("SIZE", description="Its bytes.")
-
-
-@strawberry.enum(description="What aliases can be sorted by.")
-class AliasOrderField(Enum):
-    NAME = strawberry.enum_value("NAME", description="The alias's name.")
-    UPDATED_AT = strawberry.enum_value("UPDATED_AT", description="When it last changed.")
+_describe(
+    AliasOrderField,
+    "AliasOrderField",
+    "What aliases can be sorted by.",
+    {"NAME": "The alias's name.", "UPDATED_AT": "When it last changed."},
+)

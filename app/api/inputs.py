@@ -23,7 +23,7 @@ from app.api.enums import (
     OrderDirection,
     Scope,
 )
-from app.api.scalars import BigInt, find_id, given, read_id
+from app.api.scalars import BigInt, find_id, given, given_object, read_id
 from app.domain.aliases import Expectation, Move
 from app.domain.executions import EnvironmentVariable, ExecutionSpec, InputSpec
 from app.domain.filters import like_pattern
@@ -112,7 +112,7 @@ class DatumFilter:
             raise BadUserInputError('properties is not a JSON object, such as {"stage": "raw"}.')
         return (
             *_value("text", text and f"%{like_pattern(text.lower())}%"),
-            *(self.name.where("name") if given(self.name) else ()),
+            *(self.name.where("name") if self.name else ()),
             *_values("tags_all", self.tags_all),
             *_values("tags_any", self.tags_any),
             *_value("properties", None if properties is None else _json(properties)),
@@ -125,7 +125,7 @@ class DatumFilter:
             ),
             *(_values("status", self.status) or (("status", (DatumStatus.AVAILABLE.value,)),)),
             *_value("alias", self.alias),
-            *(self.created_at.where("created_at") if given(self.created_at) else ()),
+            *(self.created_at.where("created_at") if self.created_at else ()),
         )
 
 
@@ -137,7 +137,7 @@ class AliasFilter:
 
     def where(self) -> Where:
         return (
-            *(self.name.where("name") if given(self.name) else ()),
+            *(self.name.where("name") if self.name else ()),
             *_identity("datum", self.datum),
             *(() if self.include_deleted else (("live", None),)),
         )
@@ -161,7 +161,7 @@ class AliasHistoryFilter:
             *_identity("datum", self.datum),
             *_identity("execution", self.execution),
             *_identity("change_set", self.change_set),
-            *(self.at.where("at") if given(self.at) else ()),
+            *(self.at.where("at") if self.at else ()),
         )
 
 
@@ -181,7 +181,7 @@ class ExecutionFilter:
             *_identity("uses_datum", self.uses_datum),
             *_identity("uses_alias", self.uses_alias),
             *_values("tags_all", self.tags_all),
-            *(self.created_at.where("created_at") if given(self.created_at) else ()),
+            *(self.created_at.where("created_at") if self.created_at else ()),
             *(((warnings, None),) if warnings else ()),
         )
 
@@ -255,7 +255,7 @@ class RequestUploadInput:
             media_type=given(self.media_type),
             expected=_expected(self),
             tags=given(self.tags) or [],
-            properties={} if given(self.properties) is None else self.properties,
+            properties=given_object(self.properties),
         )
 
 
@@ -326,7 +326,7 @@ def _expectation(version: Any, datum: Maybe[strawberry.ID | None]) -> Expectatio
         return Expectation(given(version))
     if datum.value is not None and find_id(datum.value) is None:
         raise BadUserInputError(f"expectedDatumId is {datum.value!r}, which is no id.")
-    return Expectation(given(version), True, datum.value and find_id(datum.value))
+    return Expectation(given(version), True, None if datum.value is None else find_id(datum.value))
 
 
 @strawberry.input(description="A move of one alias; makes the alias if there is none.")
@@ -459,7 +459,7 @@ class CreateExecutionInput:
             step=given(self.step),
             image=given(self.image),
             inputs=[each.spec() for each in given(self.inputs) or ()],
-            parameters={} if given(self.parameters) is None else self.parameters,
+            parameters=given_object(self.parameters),
             environment=[
                 EnvironmentVariable(each.name, each.value, each.secret) for each in given(self.environment) or ()
             ],

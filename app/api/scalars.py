@@ -76,6 +76,11 @@ def given(value: Any) -> Any:
     return None if value is strawberry.UNSET else value
 
 
+def given_object(value: Any) -> Any:
+    """What the client gave for a JSON object, unchecked; an empty one where it gave nothing or null."""
+    return {} if given(value) is None else value
+
+
 def find_id(text: str) -> UUID | None:
     """Reads an id; None for what has not the form of one, and so cannot exist."""
     return UUID(text) if is_id(text) else None

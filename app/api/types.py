@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 from uuid import UUID
 
 import strawberry
@@ -410,7 +410,7 @@ class Datum(Node):
             status=datums.DatumStatus(record.status),
             status_reason=record.status_reason,
             tags=record.tags,
-            properties=record.properties,
+            properties=cast(JSON, record.properties),
             created_at=record.created_at,
             purged_at=record.purged_at,
             purge_reason=record.purge_reason,
@@ -458,9 +458,7 @@ class Alias(Node):
             where=filter.where() if filter else (),
         )
 
-    @strawberry.field(
-        description="The change in force at an instant or version; null before the first. Give one of them."
-    )
+    @strawberry.field(description="The change in force at an instant or version; null before the first.")
     async def as_of(
         self,
         info: Info,
@@ -488,7 +486,7 @@ class Alias(Node):
         first: First = None,
         after: After = None,
     ) -> Connection[Execution]:
-        where = (("datum", find_id(datum) or _SERVER),) if given(datum) else ()
+        where = (("datum", find_id(datum) or _SERVER),) if datum else ()
         return await connect(
             info, EXECUTIONS_USING_ALIAS, self.record.id, Execution.of, first=first, after=after, where=where
         )
@@ -665,7 +663,7 @@ class Execution(Node):
             step=record.step,
             image=record.image,
             command=record.command,
-            parameters=record.parameters,
+            parameters=cast(JSON, record.parameters),
             tags=record.tags,
             labels=record.labels,
             priority=record.priority,

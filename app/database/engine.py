@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import asyncpg
 import orjson
 
 from app.database.statements import Connection
 
-Pool = asyncpg.Pool[asyncpg.Record]
-Prepare = Callable[
-    [asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]], Awaitable[None]
-]
+# in quotes, as asyncpg's classes are generic for type checkers only
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Prepare: TypeAlias = "Callable[[Connection], Awaitable[None]]"
 
 
 def _encode_json(value: object) -> str:

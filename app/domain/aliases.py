@@ -157,7 +157,7 @@ async def set_alias(
     connection: Connection, caller: Caller, project_id: UUID, move: Move, *, reason: str | None, claim: Claim | None
 ) -> Outcome:
     """Points an alias at a file, making the alias if need be. Pointing it where it points already changes nothing."""
-    _check(move, reason)
+    check_move(move.name, reason)
     if claim and claim.replayed:
         return (await _replay(connection, project_id, claim, [move.name]))[0]
     expectation = move.expectation
@@ -269,7 +269,7 @@ async def set_aliases(
     if twice := {name for name in names if names.count(name) > 1}:
         raise BadUserInputError(f"moves names an alias more than once: {', '.join(sorted(twice))}.")
     for move in moves:
-        _check(move, reason)
+        check_move(move.name, reason)
     if claim and claim.replayed:
         return await _replay(connection, project_id, claim, names)
     await _RESERVE.fetch(connection, project_id=project_id, names=names)
@@ -410,8 +410,8 @@ async def _write(
     return {outcome.alias.name: outcome for outcome in outcomes}
 
 
-def _check(move: Move, reason: str | None) -> None:
-    require_name("name", move.name)
+def check_move(name: str, reason: str | None) -> None:
+    require_name("name", name)
     require_reason(reason)
 
 

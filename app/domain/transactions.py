@@ -11,6 +11,15 @@ from app.database.engine import Pool
 from app.database.statements import Connection
 from app.errors import AlreadyExistsError, AppError, BadUserInputError, NotFoundError
 
+#: What a connection raises while the database cannot be reached.
+UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InterfaceError,
+)
+
 _SENTENCES: dict[str, tuple[type[AppError], str]] = {
     "alias_project_id_fkey": (NotFoundError, "There is no such project."),
     "datum_project_id_fkey": (NotFoundError, "There is no such project."),

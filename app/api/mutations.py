@@ -1,0 +1,381 @@
+"""Mutation: each parses its input, opens the transaction, calls the domain, and wraps what comes back."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Self
+
+import orjson
+import strawberry
+
+from app.api import inputs
+from app.api.context import Context, Info
+from app.api.scalars import given, given_object, not_found, read_id
+from app.api.types import Alias, AliasHistory, Datum, Execution, Project, Token, Upload
+from app.domain import aliases, datums, executions, idempotency, projects, tokens, uploads
+from app.domain.access import Scope
+from app.domain.data_stores import store_for_upload
+from app.domain.datums import DatumStatus
+from app.errors import BadUserInputError
+
+
+@strawberry.type(description="The new project.")
+class CreateProjectPayload:
+    project: Project = strawberry.field(description="The new project.")
+
+
+@strawberry.type(description="The new token.")
+class CreateTokenPayload:
+    token: Token = strawberry.field(description="The new token.")
+    secret: str = strawberry.field(description="What to send as Authorization: Bearer …; shown this once.")
+
+
+@strawberry.type(description="The token that works no more.")
+class RevokeTokenPayload:
+    token: Token = strawberry.field(description="The token that works no more.")
+
+
+@strawberry.type(description="The file that is to be, and where its bytes go.")
+class RequestUploadPayload:
+    datum: Datum = strawberry.field(description="The reserved file, PENDING.")
+    upload: Upload = strawberry.field(description="Where its bytes go.")
+
+
+@strawberry.type(description="The file, AVAILABLE.")
+class CompleteUploadPayload:
+    datum: Datum = strawberry.field(description="The file.")
+    change: AliasHistory | None = strawberry.field(description="The alias's move, if one was asked for.")
+
+
+@strawberry.type(description="The file that is not to be.")
+class AbortUploadPayload:
+    datum: Datum = strawberry.field(description="The file, EXPIRED.")
+
+
+@strawberry.type(description="The file as described now.")
+class UpdateDatumPayload:
+    datum: Datum = strawberry.field(description="The file.")
+
+
+@strawberry.type(description="The file whose bytes were given up.")
+class PurgeDatumPayload:
+    datum: Datum = strawberry.field(description="The file, PURGED.")
+
+
+@strawberry.type(description="An alias, and what was changed.")
+class SetAliasPayload:
+    alias: Alias = strawberry.field(description="The alias as it is now.")
+    change: AliasHistory | None = strawberry.field(description="The change; null if there was nothing to change.")
+    changed: bool = strawberry.field(description="Whether anything was changed.")
+
+    @classmethod
+    def of(cls, outcome: aliases.Outcome) -> Self:
+        change = AliasHistory.of(outcome.change) if outcome.change else None
+        return cls(alias=Alias.of(outcome.alias), change=change, changed=change is not None)
+
+
+@strawberry.type(description="An alias, and what was changed.")
+class RollbackAliasPayload(SetAliasPayload):
+    pass
+
+
+@strawberry.type(description="An alias, and what was changed.")
+class DeleteAliasPayload(SetAliasPayload):
+    pass
+
+
+@strawberry.type(description="Aliases, and what was changed.")
+class SetAliasesPayload:
+    aliases: list[Alias] = strawberry.field(description="The aliases as they are now, in the order of the moves.")
+    changes: list[AliasHistory] = strawberry.field(description="The changes, in the order of the moves.")
+    change_set: strawberry.ID | None = strawberry.field(
+        description="Shared by the changes; null if there was nothing to change."
+    )
+
+
+@strawberry.type(description="The new execution.")
+class CreateExecutionPayload:
+    execution: Execution = strawberry.field(description="The execution, its inputs pinned.")
+
+
+@strawberry.type(description="The copy.")
+class CopyExecutionPayload:
+    execution: Execution = strawberry.field(description="The new execution.")
+
+
+@strawberry.type(description="The execution that was stopped.")
+class StopExecutionPayload:
+    execution: Execution = strawberry.field(description="The execution.")
+
+
+@strawberry.type(description="Writing.")
+class Mutation:
+    @strawberry.mutation(description="Makes a project. Needs scope ADMIN and a token for all projects.")
+    async def create_project(self, info: Info, input: inputs.CreateProjectInput) -> CreateProjectPayload:
+        context = info.context
+        async with context.write(Scope.ADMIN, None) as connection:
+            record = await projects.create_project(connection, context.caller, slug=input.slug, name=given(input.name))
+        return CreateProjectPayload(project=Project.of(record))
+
+    @strawberry.mutation(description="Makes a token that can do no more than the caller's. Needs scope ADMIN.")
+    async def create_token(self, info: Info, input: inputs.CreateTokenInput) -> CreateTokenPayload:
+        context = info.context
+        async with context.write(Scope.ADMIN, None) as connection:
+            token, secret = await tokens.create_token(
+                connection,
+                context.caller,
+                name=input.name,
+                scopes=input.scopes,
+                project_ids=input.project_ids(),
+                expires_at=given(input.expires_at),
+            )
+        return CreateTokenPayload(token=Token.of(token), secret=secret)
+
+    @strawberry.mutation(description="Makes a token work no more, at once. Needs scope ADMIN.")
+    async def revoke_token(self, info: Info, input: inputs.RevokeTokenInput) -> RevokeTokenPayload:
+        context = info.context
+        async with context.write(Scope.ADMIN, None) as connection:
+            token = await tokens.revoke_token(connection, context.caller, read_id("token", input.id))
+        return RevokeTokenPayload(token=Token.of(token))
+
+    @strawberry.mutation(description="Reserves a datum and says where its bytes go.")
+    async def request_upload(self, info: Info, input: inputs.RequestUploadInput) -> RequestUploadPayload:
+        context = info.context
+        project_id = read_id("project", input.project)
+        store_id = None if given(input.store) is None else read_id("store", input.store or "")
+        async with context.write(Scope.WRITE, project_id) as connection:
+            claim = await idempotency.claim(
+                connection, context.caller, project_id, _request(context, "requestUpload", input)
+            )
+            store = await store_for_upload(connection, project_id, store_id)
+            datum, upload = await uploads.request_upload(
+                connection,
+                context.caller,
+                project_id,
+                input.announcement(),
+                record=store,
+                store=context.store(store),
+                lifetime=context.settings.upload_lifetime,
+                claim=claim,
+            )
+        return RequestUploadPayload(datum=Datum.of(datum), upload=Upload.of(upload))
+
+    @strawberry.mutation(description="Checks that the bytes arrived whole, and makes the datum usable.")
+    async def complete_upload(self, info: Info, input: inputs.CompleteUploadInput) -> CompleteUploadPayload:
+        context = info.context
+        upload, datum = await _upload(context, input.upload)
+        context.caller.require(Scope.WRITE, upload.project_id)
+        alias = given(input.alias)
+        if alias is not None:
+            aliases.check_move(alias, given(input.reason))
+        store = await context.loaders.data_store.load(datum.store_id)
+        if store is None:
+            raise LookupError(f"store {datum.store_id} of datum {datum.id} is gone")
+        verified = await uploads.verify_upload(context.store(store), upload, datum, input.expected())
+        async with context.write(Scope.WRITE, upload.project_id) as connection:
+            claim = await idempotency.claim(
+                connection, context.caller, upload.project_id, _request(context, "completeUpload", input)
+            )
+            datum, outcome = await uploads.complete_upload(
+                connection,
+                context.caller,
+                upload,
+                verified,
+                alias=alias,
+                reason=given(input.reason),
+                claim=claim,
+            )
+        if datum.status != DatumStatus.AVAILABLE:
+            context.sweep_soon()
+            raise uploads.ended_upload(upload, datum)
+        change = AliasHistory.of(outcome.change) if outcome and outcome.change else None
+        return CompleteUploadPayload(datum=Datum.of(datum), change=change)
+
+    @strawberry.mutation(description="Gives up an upload: its datum becomes EXPIRED and its parts are deleted.")
+    async def abort_upload(self, info: Info, input: inputs.AbortUploadInput) -> AbortUploadPayload:
+        context = info.context
+        upload, _ = await _upload(context, input.upload)
+        async with context.write(Scope.WRITE, upload.project_id) as connection:
+            datum = await uploads.abort_upload(connection, upload)
+        context.sweep_soon()
+        return AbortUploadPayload(datum=Datum.of(datum))
+
+    @strawberry.mutation(description="Changes a file's tags and properties.")
+    async def update_datum(self, info: Info, input: inputs.UpdateDatumInput) -> UpdateDatumPayload:
+        context = info.context
+        datum = await _datum(context, input.id)
+        async with context.write(Scope.WRITE, datum.project_id) as connection:
+            datum = await datums.update_datum(
+                connection,
+                datum.id,
+                add_tags=given(input.add_tags) or [],
+                remove_tags=given(input.remove_tags) or [],
+                set_properties=given_object(input.set_properties),
+                remove_properties=given(input.remove_properties) or [],
+            )
+        return UpdateDatumPayload(datum=Datum.of(datum))
+
+    @strawberry.mutation(description="Gives up a file's bytes; its record, history and lineage stay.")
+    async def purge_datum(self, info: Info, input: inputs.PurgeDatumInput) -> PurgeDatumPayload:
+        context = info.context
+        datum = await _datum(context, input.id)
+        async with context.write(Scope.WRITE, datum.project_id) as connection:
+            datum = await datums.purge_datum(
+                connection, context.caller, datum.id, reason=input.reason, force=input.force
+            )
+        context.sweep_soon()
+        return PurgeDatumPayload(datum=Datum.of(datum))
+
+    @strawberry.mutation(description="Points an alias at a file, making the alias if need be.")
+    async def set_alias(self, info: Info, input: inputs.SetAliasInput) -> SetAliasPayload:
+        context = info.context
+        project_id, move = read_id("project", input.project), input.move()
+        async with context.write(Scope.WRITE, project_id) as connection:
+            claim = await idempotency.claim(
+                connection, context.caller, project_id, _request(context, "setAlias", input)
+            )
+            outcome = await aliases.set_alias(
+                connection, context.caller, project_id, move, reason=given(input.reason), claim=claim
+            )
+        return SetAliasPayload.of(outcome)
+
+    @strawberry.mutation(description="Points many aliases, all or none, in one change set.")
+    async def set_aliases(self, info: Info, input: inputs.SetAliasesInput) -> SetAliasesPayload:
+        context = info.context
+        project_id, moves = read_id("project", input.project), [each.move() for each in input.moves]
+        async with context.write(Scope.WRITE, project_id) as connection:
+            claim = await idempotency.claim(
+                connection, context.caller, project_id, _request(context, "setAliases", input)
+            )
+            outcomes = await aliases.set_aliases(
+                connection, context.caller, project_id, moves, reason=given(input.reason), claim=claim
+            )
+        changes = [outcome.change for outcome in outcomes if outcome.change]
+        return SetAliasesPayload(
+            aliases=[Alias.of(outcome.alias) for outcome in outcomes],
+            changes=[AliasHistory.of(change) for change in changes],
+            change_set=strawberry.ID(str(changes[0].change_set_id)) if changes else None,
+        )
+
+    @strawberry.mutation(description="Points an alias back at the file of an earlier version; revives a deleted one.")
+    async def rollback_alias(self, info: Info, input: inputs.RollbackAliasInput) -> RollbackAliasPayload:
+        context = info.context
+        project_id = read_id("project", input.project)
+        async with context.write(Scope.WRITE, project_id) as connection:
+            claim = await idempotency.claim(
+                connection, context.caller, project_id, _request(context, "rollbackAlias", input)
+            )
+            outcome = await aliases.rollback_alias(
+                connection,
+                context.caller,
+                project_id,
+                input.name,
+                to_version=given(input.to_version),
+                expected_version=given(input.expected_version),
+                reason=given(input.reason),
+                claim=claim,
+            )
+        return RollbackAliasPayload.of(outcome)
+
+    @strawberry.mutation(description="Makes an alias point nowhere; its history stays, and setAlias revives it.")
+    async def delete_alias(self, info: Info, input: inputs.DeleteAliasInput) -> DeleteAliasPayload:
+        context = info.context
+        project_id = read_id("project", input.project)
+        async with context.write(Scope.WRITE, project_id) as connection:
+            claim = await idempotency.claim(
+                connection, context.caller, project_id, _request(context, "deleteAlias", input)
+            )
+            outcome = await aliases.delete_alias(
+                connection,
+                context.caller,
+                project_id,
+                input.name,
+                expected_version=given(input.expected_version),
+                reason=given(input.reason),
+                claim=claim,
+            )
+        return DeleteAliasPayload.of(outcome)
+
+    @strawberry.mutation(description="Makes an execution, its inputs pinned to what their references mean now.")
+    async def create_execution(self, info: Info, input: inputs.CreateExecutionInput) -> CreateExecutionPayload:
+        context = info.context
+        project_id, spec = read_id("project", input.project), input.spec()
+        async with context.write(Scope.WRITE, project_id) as connection:
+            claim = await idempotency.claim(
+                connection, context.caller, project_id, _request(context, "createExecution", input)
+            )
+            execution = await executions.create_execution(
+                connection, context.caller, project_id, spec, secrets=context.secrets, claim=claim
+            )
+        return CreateExecutionPayload(execution=Execution.of(execution))
+
+    @strawberry.mutation(description="Makes an execution like another one, with the same files unless asked otherwise.")
+    async def copy_execution(self, info: Info, input: inputs.CopyExecutionInput) -> CopyExecutionPayload:
+        context = info.context
+        original = await _execution(context, input.execution)
+        parameters = given(input.parameters)
+        if parameters is not None and not isinstance(parameters, dict):
+            raise BadUserInputError("parameters is not a JSON object.")
+        async with context.write(Scope.WRITE, original.project_id) as connection:
+            claim = await idempotency.claim(
+                connection, context.caller, original.project_id, _request(context, "copyExecution", input)
+            )
+            execution = await executions.copy_execution(
+                connection,
+                context.caller,
+                original,
+                title=given(input.title),
+                reresolve=input.reresolve,
+                inputs=[each.spec() for each in given(input.inputs) or ()],
+                parameters=parameters or {},
+                claim=claim,
+            )
+        return CopyExecutionPayload(execution=Execution.of(execution))
+
+    @strawberry.mutation(description="Stops an execution.")
+    async def stop_execution(self, info: Info, input: inputs.StopExecutionInput) -> StopExecutionPayload:
+        context = info.context
+        execution = await _execution(context, input.execution)
+        async with context.write(Scope.WRITE, execution.project_id) as connection:
+            execution = await executions.stop_execution(connection, execution.id)
+        return StopExecutionPayload(execution=Execution.of(execution))
+
+
+async def _datum(context: Context, text: str) -> datums.Datum:
+    record = await context.loaders.datum.load(read_id("datum", text))
+    if record is None:
+        raise not_found("datum", text)
+    return record
+
+
+async def _execution(context: Context, text: str) -> executions.Execution:
+    record = await context.loaders.execution.load(read_id("execution", text))
+    if record is None:
+        raise not_found("execution", text)
+    return record
+
+
+async def _upload(context: Context, text: str) -> tuple[uploads.Upload, datums.Datum]:
+    upload = await context.loaders.upload.load(read_id("upload", text))
+    datum = await context.loaders.datum.load(upload.datum_id) if upload else None
+    if upload is None or datum is None:
+        raise not_found("upload", text)
+    return upload, datum
+
+
+def _request(context: Context, mutation: str, input: Any) -> idempotency.Request | None:
+    """The input's idempotency key, with a fingerprint of everything else in it."""
+    key = given(input.idempotency_key)
+    if key is None:
+        return None
+
+    def encode(value: object) -> object:
+        # absent and null are told apart where the schema does
+        return [value.value] if isinstance(value, strawberry.Some) else str(value)
+
+    rest = dataclasses.replace(input, idempotency_key=None)
+    try:
+        content = orjson.dumps(rest, default=encode, option=orjson.OPT_SORT_KEYS)
+    except TypeError as error:
+        raise BadUserInputError(f"The input cannot be read as JSON: {error}.") from error
+    return idempotency.Request(mutation, key, context.secrets.fingerprint(content))

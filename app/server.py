@@ -1,0 +1,241 @@
+"""The server: `create_app` wires one process; `serve` is the supervisor that starts what processes need, and them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import multiprocessing
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from uvicorn.supervisors import Multiprocess
+
+from app.api import links
+from app.api.http import HEALTH_ROUTES, RequestLog, graphql_route
+from app.api.services import Services
+from app.database.embedded import EmbeddedPostgres
+from app.database.engine import Prepare, create_pool, prepare
+from app.database.migrate import create_database, migrate
+from app.domain import bootstrap
+from app.domain.housekeeping import keep_house
+from app.domain.secrets import SecretBox, new_token
+from app.domain.transactions import writing
+from app.errors import BadUserInputError
+from app.logs import configure_logs
+from app.settings import Settings
+from app.stores.registry import StoreRegistry
+
+log = structlog.get_logger("waymark.server")
+
+
+def create_app(settings: Settings, *, prepare_connection: Prepare = prepare) -> Starlette:
+    """One server process's application. It connects to what is there; `settings` must name database and secret key."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        if settings.database_url is None or settings.secret_key is None:
+            raise BadUserInputError("create_app needs WAYMARK_DATABASE_URL and WAYMARK_SECRET_KEY.")
+        async with AsyncExitStack() as stack:
+            pool = await create_pool(
+                settings.database_url, size=settings.database_pool_size, prepare=prepare_connection
+            )
+            stack.push_async_callback(pool.close)
+            services = Services(settings, pool, SecretBox(settings.secret_key), StoreRegistry())
+            app.state.services = services
+            stack.push_async_callback(
+                _cancel, asyncio.create_task(keep_house(pool, services.stores, services.deletions_due))
+            )
+            yield
+
+    return Starlette(
+        routes=[graphql_route(settings.max_body_bytes), *links.ROUTES, *HEALTH_ROUTES],
+        middleware=[Middleware(RequestLog)],
+        exception_handlers={HTTPException: links.refuse, 500: links.refuse},
+        lifespan=lifespan,
+    )
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def serve(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT: the embedded PostgreSQL unless a database is named, and the server processes."""
+    configure_logs(settings.log_level, settings.log_format)
+    _make_data_dir(settings.data_dir)
+    with _only_one(settings.data_dir), _database(settings) as (database, url):
+        settings = replace(settings, database_url=url, secret_key=settings.secret_key or _own_secret_key(settings))
+        asyncio.run(_prepare(settings, embedded=database is not None))
+        listener = _listen(settings)
+        address = _address(settings, listener)
+        settings.address_file.write_text(address + "\n")
+        log.info("Waymark is starting", address=address, token_file=str(settings.token_file))
+        try:
+            _Supervisor(settings, listener, database).run()
+        finally:
+            settings.address_file.unlink(missing_ok=True)
+            listener.close()
+
+
+def create_admin_token(settings: Settings) -> Path:
+    """Writes a fresh token of the actor `admin` to the data directory, for an operator who has none; returns the file.
+
+    With the embedded database the server must not be running, as its database is started here.
+    """
+    configure_logs("WARNING", settings.log_format)
+    _make_data_dir(settings.data_dir)
+    with _only_one(settings.data_dir), _database(settings) as (_, url):
+        secret = new_token()
+        asyncio.run(_prepare(replace(settings, database_url=url, bootstrap_token=secret), embedded=False))
+        settings.token_file.unlink(missing_ok=True)
+        _write_secret(settings.token_file, secret)
+    return settings.token_file
+
+
+class _Supervisor(Multiprocess):
+    """uvicorn's supervisor of server processes, which also keeps the embedded PostgreSQL alive."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, database: EmbeddedPostgres | None) -> None:
+        config = uvicorn.Config(
+            partial(_process_app, settings),
+            factory=True,
+            workers=settings.workers,
+            loop="uvloop",
+            http="httptools",
+            log_config=None,
+            timeout_graceful_shutdown=settings.shutdown_grace,
+            server_header=False,
+        )
+        super().__init__(config, [listener])
+        self._database = database
+
+    def keep_subprocess_alive(self) -> None:
+        if self._database is not None and not self._database.running and not self.should_exit.is_set():
+            log.error("PostgreSQL ended; starting it again")
+            self._database.start()
+        super().keep_subprocess_alive()
+
+
+def _process_app(settings: Settings) -> Starlette:
+    """What each server process runs; it ends when its supervisor was killed, so that the next one can have the port."""
+    configure_logs(settings.log_level, settings.log_format)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        supervisor = parent
+
+        def follow() -> None:
+            supervisor.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=follow, daemon=True, name="follow-supervisor").start()
+    return create_app(settings)
+
+
+async def _prepare(settings: Settings, *, embedded: bool) -> None:
+    """Brings the database to the newest schema and makes what a new server needs."""
+    if settings.database_url is None:
+        raise BadUserInputError("There is no database.")
+    await migrate(settings.database_url)
+    token = settings.bootstrap_token
+    if embedded and token is None:
+        token = _own_token(settings)
+    async with await create_pool(settings.database_url, size=1) as pool, writing(pool) as connection:
+        await bootstrap.ensure_defaults(connection, store_path=str(settings.store_dir))
+        if token is not None:
+            await bootstrap.ensure_admin_token(connection, token)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[tuple[EmbeddedPostgres | None, str]]:
+    if settings.database_url is not None:
+        yield None, settings.database_url
+        return
+    database = EmbeddedPostgres(settings.data_dir / "postgres")
+    try:
+        database.start()
+        asyncio.run(create_database(database.url("postgres"), "waymark"))
+        yield database, database.url()
+    finally:
+        database.stop()
+
+
+def _make_data_dir(path: Path) -> None:
+    if not path.exists():
+        # root's PostgreSQL runs as another account, which must get through to its own folder below
+        path.mkdir(parents=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+
+
+@contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    """Holds the data directory; the lock goes with the process, however it ends."""
+    with (data_dir / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadUserInputError(
+                f"Another Waymark uses {data_dir}. Stop it, or set WAYMARK_DATA_DIR to another folder."
+            ) from error
+        yield
+
+
+def _own_secret_key(settings: Settings) -> str:
+    if settings.database_url is not None and not settings.secret_key_file.exists():
+        raise BadUserInputError(
+            "With WAYMARK_DATABASE_URL, WAYMARK_SECRET_KEY must be set, the same for all servers of that database:"
+            " at least 32 characters, for example from `openssl rand -base64 32`."
+        )
+    if not settings.secret_key_file.exists():
+        _write_secret(settings.secret_key_file, secrets.token_urlsafe(48))
+    return settings.secret_key_file.read_text().strip()
+
+
+def _own_token(settings: Settings) -> str:
+    if not settings.token_file.exists():
+        _write_secret(settings.token_file, new_token())
+    return settings.token_file.read_text().strip()
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    """Writes a 0600 file, whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secret + "\n")
+    unfinished.rename(path)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise BadUserInputError(
+            f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}. Set WAYMARK_HOST or WAYMARK_PORT."
+        ) from error
+    listener.listen(2048)
+    listener.set_inheritable(True)
+    return listener
+
+
+def _address(settings: Settings, listener: socket.socket) -> str:
+    if settings.public_url:
+        return settings.public_url
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
