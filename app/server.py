@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import ipaddress
 import multiprocessing
 import os
 import secrets
@@ -26,19 +27,22 @@ from uvicorn.supervisors import Multiprocess
 from app.api import links
 from app.api.http import HEALTH_ROUTES, RequestLog, graphql_route
 from app.api.services import Services
-from app.database.embedded import EmbeddedPostgres
+from app.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from app.database.engine import Prepare, create_pool, prepare
-from app.database.migrate import create_database, migrate
+from app.database.migrate import UnsupportedDatabaseError, create_database, migrate
 from app.domain import bootstrap
 from app.domain.housekeeping import keep_house
 from app.domain.secrets import SecretBox, new_token
-from app.domain.transactions import writing
+from app.domain.transactions import UNAVAILABLE, writing
 from app.errors import BadUserInputError
 from app.logs import configure_logs
 from app.settings import Settings
 from app.stores.registry import StoreRegistry
 
 log = structlog.get_logger("waymark.server")
+
+#: What keeps a server from starting; each says what the operator can do.
+UNABLE_TO_START = (EmbeddedPostgresError, UnsupportedDatabaseError, *UNAVAILABLE)
 
 
 def create_app(settings: Settings, *, prepare_connection: Prepare = prepare) -> Starlette:
@@ -55,9 +59,8 @@ def create_app(settings: Settings, *, prepare_connection: Prepare = prepare) -> 
             stack.push_async_callback(pool.close)
             services = Services(settings, pool, SecretBox(settings.secret_key), StoreRegistry())
             app.state.services = services
-            stack.push_async_callback(
-                _cancel, asyncio.create_task(keep_house(pool, services.stores, services.deletions_due))
-            )
+            housekeeping = asyncio.create_task(keep_house(pool, services.stores, services.deletions_due))
+            stack.push_async_callback(_cancel, housekeeping)
             yield
 
     return Starlette(
@@ -226,7 +229,8 @@ def _listen(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         raise BadUserInputError(
-            f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}. Set WAYMARK_HOST or WAYMARK_PORT."
+            f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}."
+            " Set WAYMARK_HOST or WAYMARK_PORT, or --host or --port."
         ) from error
     listener.listen(2048)
     listener.set_inheritable(True)
@@ -237,5 +241,7 @@ def _address(settings: Settings, listener: socket.socket) -> str:
     if settings.public_url:
         return settings.public_url
     host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    ip = ipaddress.ip_address(host)
+    if ip.is_unspecified:
+        ip = ipaddress.ip_address("127.0.0.1" if ip.version == 4 else "::1")
+    return f"http://{ip}:{port}" if ip.version == 4 else f"http://[{ip}]:{port}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
@@ -12,7 +12,7 @@ from app.database.statements import Connection
 
 # in quotes, as asyncpg's classes are generic for type checkers only
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-Prepare: TypeAlias = "Callable[[Connection], Awaitable[None]]"
+Prepare: TypeAlias = "Callable[[Connection], Coroutine[Any, Any, None]]"
 
 
 def _encode_json(value: object) -> str:

@@ -22,7 +22,7 @@ _INTERVAL_SECONDS = 30.0
 
 
 async def keep_house(pool: Pool, stores: StoreRegistry, deletions_due: asyncio.Event) -> None:
-    """Runs for ever: a round every half minute, and at once when `deletions_due` is set. Several servers may do this."""
+    """Runs for ever: a round every half minute, and at once when `deletions_due` is set. Several servers may."""
     while True:
         try:
             await keep_house_once(pool, stores)

@@ -1,0 +1,231 @@
+"""`waymark execution`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from app.cli.alias import Key, Limit, pages
+from app.cli.session import Session, command, pairs, rows
+from app.client.client import ApiError
+from app.errors import BadUserInputError
+
+group = typer.Typer(help="Executions: runs whose inputs are pinned to exact files.", no_args_is_help=True)
+
+_SUMMARY = "id number title step status createdAt createdBy { name }"
+_WHOLE = (
+    f"{_SUMMARY} image command parameters tags priority timeLimit finishedAt copyOf {{ number }}"
+    " environment { name value secret } warnings { code message at }"
+    " inputs { name files(first: 500) { totalCount nodes { reference aliasVersion filename"
+    " datum { id name size checksums { sha256 } } } } }"
+)
+
+Number = Annotated[int, typer.Argument(min=1, help="The execution's number in the project.")]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", "-i", help="NAME=REFERENCE, such as model=datum://model-prod; repeat for more files."),
+]
+Parameters = Annotated[
+    list[str] | None, typer.Option("--param", help="NAME=VALUE, the value as JSON or as text; may be repeated.")
+]
+Title = Annotated[str | None, typer.Option(help="A title for people.")]
+
+
+@command(group, "create")
+async def _create(
+    session: Session,
+    command_lines: Annotated[list[str], typer.Option("--command", "-c", help="What to run; repeat for more lines.")],
+    inputs: Inputs = None,
+    param: Parameters = None,
+    environment: Annotated[
+        list[str] | None, typer.Option("--env", help="NAME=VALUE that the command sees; may be repeated.")
+    ] = None,
+    secret: Annotated[
+        list[str] | None, typer.Option("--secret", help="NAME=VALUE, kept encrypted and never shown; may be repeated.")
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="The container image to run it in.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A label to find it by; may be repeated.")] = None,
+    title: Title = None,
+    idempotency_key: Key = None,
+) -> None:
+    """Create an execution; what its references mean now is what it uses."""
+    variables = [
+        {"name": name, "value": value, "secret": hidden}
+        for option, texts, hidden in (("--env", environment, False), ("--secret", secret, True))
+        for name, value in _named(option, texts)
+    ]
+    data = await session.client.execute(
+        f"mutation($input: CreateExecutionInput!) {{ createExecution(input: $input) {{ execution {{ {_WHOLE} }} }} }}",
+        {
+            "input": {
+                "project": await session.project_id(),
+                "title": title,
+                "command": command_lines,
+                "inputs": _inputs(inputs),
+                "parameters": _parameters(param),
+                "environment": variables,
+                "image": image,
+                "tags": tag or [],
+                "idempotencyKey": idempotency_key,
+            }
+        },
+    )
+    _show(session, data["createExecution"]["execution"])
+
+
+@command(group, "list")
+async def _list(
+    session: Session,
+    status: Annotated[list[str] | None, typer.Option(help="Only of this status; may be repeated.")] = None,
+    uses: Annotated[str | None, typer.Option(help="Only those that have this file (an id) as an input.")] = None,
+    limit: Limit = 50,
+) -> None:
+    """List the project's executions, the newest first."""
+    found = await pages(
+        session,
+        "executions",
+        "query($project: String!, $first: Int!, $after: String, $filter: ExecutionFilter) { project(slug: $project) {"
+        f" executions(first: $first, after: $after, filter: $filter) {{ nodes {{ {_SUMMARY} }}"
+        " pageInfo { hasNextPage endCursor } } } }",
+        {"filter": {"status": [each.upper() for each in status] if status else None, "usesDatum": uses}},
+        limit,
+    )
+    session.show(
+        found,
+        table=lambda: rows(
+            "NUMBER",
+            "STATUS",
+            "TITLE",
+            "CREATED",
+            "BY",
+            of=[
+                [e["number"], e["status"], e["title"], e["createdAt"], e["createdBy"] and e["createdBy"]["name"]]
+                for e in found
+            ],
+        ),
+    )
+
+
+@command(group, "show")
+async def _show_one(session: Session, number: Number) -> None:
+    """Show an execution, each input as written and the exact file it is pinned to."""
+    data = await session.client.execute(
+        "query($project: String!, $number: Int!) { project(slug: $project) { execution(number: $number)"
+        f" {{ {_WHOLE} }} }} }}",
+        {"project": session.project, "number": number},
+    )
+    execution = (data["project"] or {}).get("execution")
+    if execution is None:
+        raise _missing(session, number)
+    _show(session, execution)
+
+
+@command(group, "copy")
+async def _copy(
+    session: Session,
+    number: Number,
+    reresolve: Annotated[
+        bool, typer.Option("--reresolve", help="Take the files that the references mean now.")
+    ] = False,
+    inputs: Inputs = None,
+    param: Parameters = None,
+    title: Title = None,
+    idempotency_key: Key = None,
+) -> None:
+    """Create a copy of an execution, with the same files unless asked otherwise."""
+    data = await session.client.execute(
+        f"mutation($input: CopyExecutionInput!) {{ copyExecution(input: $input) {{ execution {{ {_WHOLE} }} }} }}",
+        {
+            "input": {
+                "execution": await _id_of(session, number),
+                "title": title,
+                "reresolve": reresolve,
+                "inputs": _inputs(inputs),
+                "parameters": _parameters(param),
+                "idempotencyKey": idempotency_key,
+            }
+        },
+    )
+    _show(session, data["copyExecution"]["execution"])
+
+
+@command(group, "stop")
+async def _stop(session: Session, number: Number) -> None:
+    """Stop an execution."""
+    data = await session.client.execute(
+        f"mutation($input: StopExecutionInput!) {{ stopExecution(input: $input) {{ execution {{ {_SUMMARY} }} }} }}",
+        {"input": {"execution": await _id_of(session, number)}},
+    )
+    execution = data["stopExecution"]["execution"]
+    session.show(execution, table=lambda: f"Execution {execution['number']} is {execution['status']}")
+
+
+async def _id_of(session: Session, number: int) -> str:
+    data = await session.client.execute(
+        "query($project: String!, $number: Int!) { project(slug: $project) { execution(number: $number) { id } } }",
+        {"project": session.project, "number": number},
+    )
+    execution = (data["project"] or {}).get("execution")
+    if execution is None:
+        raise _missing(session, number)
+    return str(execution["id"])
+
+
+def _missing(session: Session, number: int) -> ApiError:
+    return ApiError(f"There is no execution {number} in project {session.project!r}.", {"code": "NOT_FOUND"})
+
+
+def _named(option: str, texts: list[str] | None) -> list[tuple[str, str]]:
+    pairs_ = [text.partition("=") for text in texts or []]
+    if wrong := [name for name, separator, _ in pairs_ if not separator or not name]:
+        raise BadUserInputError(f"{option} {wrong[0]!r}: expected NAME=VALUE.")
+    return [(name, value) for name, _, value in pairs_]
+
+
+def _inputs(texts: list[str] | None) -> list[dict[str, Any]]:
+    found: dict[str, list[str]] = {}
+    for name, reference in _named("--input", texts):
+        found.setdefault(name, []).append(reference)
+    return [{"name": name, "references": references} for name, references in found.items()]
+
+
+def _parameters(texts: list[str] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, text in _named("--param", texts):
+        try:
+            found[name] = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            found[name] = text
+    return found
+
+
+def _show(session: Session, execution: dict[str, Any]) -> None:
+    def table() -> Any:
+        fields: dict[str, Any] = {
+            "number": execution["number"],
+            "title": execution["title"],
+            "status": execution["status"],
+            "command": "\n".join(execution["command"]),
+            "image": execution["image"],
+            "created": execution["createdAt"],
+            "by": execution["createdBy"] and execution["createdBy"]["name"],
+            "copy of": execution["copyOf"] and execution["copyOf"]["number"],
+            "parameters": orjson.dumps(execution["parameters"]).decode() if execution["parameters"] else None,
+        }
+        for given in execution["inputs"]:
+            for file in given["files"]["nodes"]:
+                version = f" (version {file['aliasVersion']})" if file["aliasVersion"] else ""
+                datum = file["datum"]
+                fields.setdefault(f"input {given['name']}", "")
+                fields[f"input {given['name']}"] += (
+                    f"{file['reference']}{version} → {datum['name']} {datum['id']}\n"
+                    if datum
+                    else f"{file['reference']}\n"
+                )
+        for warning in execution["warnings"]:
+            fields[f"warning {warning['code']}"] = warning["message"]
+        return pairs({name: value.strip() if isinstance(value, str) else value for name, value in fields.items()})
+
+    session.show(execution, table=table)

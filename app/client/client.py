@@ -1,0 +1,101 @@
+"""A small client of Waymark's own GraphQL API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import aiohttp
+
+_CONNECT_SECONDS = 10
+# completing a large upload reads it whole
+_ANSWER_SECONDS = 3600
+
+
+class ApiError(Exception):
+    """The API's answer was an error: its message and `extensions`, of which `code` is the kind."""
+
+    def __init__(self, message: str, extensions: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.extensions = dict(extensions or {})
+
+    @property
+    def code(self) -> str:
+        return str(self.extensions.get("code", "INTERNAL"))
+
+
+class UnreachableError(Exception):
+    """The server did not answer, or something else did."""
+
+
+class Client:
+    """Use it as an asynchronous context manager."""
+
+    def __init__(self, url: str, token: str, *, via: str = "API") -> None:
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}", "X-Waymark-Via": via}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_ANSWER_SECONDS)
+        self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.close()
+
+    @property
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("use the client as an asynchronous context manager")
+        return self._session
+
+    async def execute(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Sends one operation and returns its data; the first error in the answer is raised as ApiError."""
+        answer = await self.send(query, variables)
+        if errors := answer.get("errors"):
+            raise ApiError(errors[0]["message"], errors[0].get("extensions"))
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    async def send(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Sends one operation and returns the answer whole, errors and all."""
+        body = {"query": query, "variables": dict(variables or {})}
+        async with (
+            self._reaching(),
+            self._open.post(f"{self.url}/graphql", json=body, headers=self._headers) as response,
+        ):
+            if "json" not in response.content_type:
+                raise UnreachableError(f"{self.url} answered {response.status} and no JSON; is it a Waymark server?")
+            answer: dict[str, Any] = await response.json()
+            return answer
+
+    async def put(self, url: str, headers: Mapping[str, str], size: int, chunks: AsyncIterator[bytes]) -> None:
+        """Sends bytes to a signed link."""
+        async with (
+            self._reaching(),
+            self._open.put(url, data=chunks, headers={**headers, "Content-Length": str(size)}) as response,
+        ):
+            await _refuse_failure(response)
+
+    @asynccontextmanager
+    async def get(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes behind a signed link."""
+        async with self._reaching(), self._open.get(url) as response:
+            await _refuse_failure(response)
+            yield response.content.iter_chunked(1024 * 1024)
+
+    @asynccontextmanager
+    async def _reaching(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise UnreachableError(f"Cannot reach {self.url}: {error}") from error
+
+
+async def _refuse_failure(response: aiohttp.ClientResponse) -> None:
+    if response.status >= 400:
+        detail = (await response.text())[:500]
+        raise ApiError(f"The store answered {response.status}: {detail}", {"code": "STORE_UNAVAILABLE"})
