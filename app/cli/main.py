@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -82,7 +83,7 @@ async def _query(
     if document == "-":
         document = sys.stdin.read()
     elif document.startswith("@"):
-        document = Path(document[1:]).read_text()
+        document = await asyncio.to_thread(Path(document[1:]).read_text)
     try:
         values = orjson.loads(variables) if variables else {}
     except orjson.JSONDecodeError as error:

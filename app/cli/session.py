@@ -21,7 +21,8 @@ from app.client.client import ApiError, Client, UnreachableError
 from app.errors import AppError
 from app.settings import ClientSettings
 
-console = Console()
+# what is piped into another program is not folded to the width of a screen
+console = Console() if sys.stdout.isatty() else Console(width=250)
 errors = Console(stderr=True)
 
 EXIT_CODES: Mapping[str, int] = {
@@ -79,21 +80,22 @@ class Session:
         return self.output is Output.TABLE and errors.is_terminal
 
     async def project_id(self) -> str:
-        found = await self.client.execute(
-            "query($slug: String!) { project(slug: $slug) { id } }", {"slug": self.project}
-        )
+        return await self.project_id_of(self.project)
+
+    async def project_id_of(self, slug: str) -> str:
+        found = await self.client.execute("query($slug: String!) { project(slug: $slug) { id } }", {"slug": slug})
         if found["project"] is None:
-            raise ApiError(
-                f"There is no project {self.project!r}; `waymark project list` shows yours.", {"code": "NOT_FOUND"}
-            )
+            raise ApiError(f"There is no project {slug!r}; `waymark project list` shows yours.", {"code": "NOT_FOUND"})
         return str(found["project"]["id"])
 
-    def show(self, data: Any, *, table: Callable[[], Table | Text | str]) -> None:
+    def show(self, data: Any, *, table: Callable[[], Table | str]) -> None:
         """Prints the data as JSON, or what `table` makes of them."""
         if self.output is Output.JSON:
             sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")
         else:
-            console.print(table())
+            made = table()
+            # text as it is: a file's name may look like markup
+            console.print(Text(made) if isinstance(made, str) else made, soft_wrap=isinstance(made, str))
 
 
 def rows(*columns: str, of: list[list[Any]]) -> Table:

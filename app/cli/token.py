@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from app.cli.session import Session, command, fail, rows
-from app.client.client import ApiError
 from app.errors import AppError
 from app.settings import Settings
 
@@ -54,12 +53,7 @@ async def _create(
     expires_at: Annotated[datetime | None, typer.Option(help="When it ceases to work, in UTC.")] = None,
 ) -> None:
     """Create a token. Its secret is shown this once."""
-    ids = []
-    for slug in limit_to or []:
-        found = await session.client.execute("query($slug: String!) { project(slug: $slug) { id } }", {"slug": slug})
-        if found["project"] is None:
-            raise ApiError(f"There is no project {slug!r}.", {"code": "NOT_FOUND"})
-        ids.append(found["project"]["id"])
+    ids = [await session.project_id_of(slug) for slug in limit_to or []]
     data = await session.client.execute(
         f"mutation($input: CreateTokenInput!) {{ createToken(input: $input) {{ token {{ {_FIELDS} }} secret }} }}",
         {
@@ -76,11 +70,11 @@ async def _create(
 
 
 @command(group, "revoke")
-async def _revoke(session: Session, id: Annotated[str, typer.Argument(help="The token's id.")]) -> None:
+async def _revoke(session: Session, token_id: Annotated[str, typer.Argument(help="The token's id.")]) -> None:
     """Make a token work no more, at once."""
     data = await session.client.execute(
         f"mutation($input: RevokeTokenInput!) {{ revokeToken(input: $input) {{ token {{ {_FIELDS} }} }} }}",
-        {"input": {"id": id}},
+        {"input": {"id": token_id}},
     )
     token = data["revokeToken"]["token"]
     session.show(token, table=lambda: f"Revoked token {token['name']} ({token['id']})")
