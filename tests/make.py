@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -122,6 +122,6 @@ async def a_world(pool: Pool, store: Path) -> World:
 def assert_gapless(changes: list[AliasChange]) -> None:
     """Versions 1, 2, 3 …; each change's from is its predecessor's to; times rise."""
     assert [change.version for change in changes] == list(range(1, len(changes) + 1))
-    for earlier, later in zip(changes, changes[1:], strict=False):
+    for earlier, later in pairwise(changes):
         assert later.from_datum_id == earlier.to_datum_id
         assert later.at > earlier.at

@@ -277,7 +277,7 @@ async def test_resolving_at_an_instant_is_one_index_look_up_among_100_000_change
     async with world.write() as connection:
         await connection.execute(
             "INSERT INTO alias_history (project_id, alias_id, version, kind, at, from_datum_id, to_datum_id, via,"
-            " change_set_id) SELECT $1, $2, n, 'MOVED', $3 - interval '1 second' * (100001 - n),"
+            " change_set_id) SELECT $1, $2, n, 'MOVED', $3::timestamptz - interval '1 second' * (100001 - n),"
             " CASE n % 2 WHEN 0 THEN $4::uuid ELSE $5::uuid END, CASE n % 2 WHEN 0 THEN $5::uuid ELSE $4::uuid END,"
             " 'API', uuidv7() FROM generate_series(2, 100000) AS n",
             world.project_id,
