@@ -9,6 +9,7 @@ from uuid import UUID
 import strawberry
 
 from app.api.context import Info
+from app.api.scalars import given
 from app.domain.paging import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
@@ -99,6 +100,7 @@ async def connect(
     where: tuple[tuple[str, Any], ...] = (),
 ) -> Connection[Any]:
     """One page below `parent`, its records made into GraphQL objects by `make`."""
+    first, after, last, before = given(first), given(after), given(last), given(before)
     if first is not None and last is not None:
         raise BadUserInputError("first and last are both given; page from one end.")
     size = page_size("first", first) if last is None else page_size("last", last)
@@ -124,7 +126,7 @@ async def connect(
 
 
 def page_size(argument: str, size: int | None) -> int:
-    if size is None:
+    if given(size) is None or size is None:
         return DEFAULT_PAGE_SIZE
     if not 0 <= size <= MAX_PAGE_SIZE:
         raise BadUserInputError(f"{argument} is {size}; expected 0 to {MAX_PAGE_SIZE}. Page with after or before.")

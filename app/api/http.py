@@ -57,6 +57,14 @@ class GraphQLView(GraphQL[Context, None]):
         structlog.contextvars.bind_contextvars(actor=caller.name)
         return Context(services, caller, services.settings.public_url or str(request.base_url).rstrip("/"))
 
+    def parse_json(self, data: str | bytes) -> Any:
+        parsed = super().parse_json(data)
+        if not isinstance(parsed, dict | list):
+            raise ViewError(
+                400, 'The request is no JSON object; expected one such as {"query": "{ viewer { name } }"}.'
+            )
+        return parsed
+
     def decode_json(self, data: str | bytes) -> object:
         return orjson.loads(data)
 

@@ -76,7 +76,9 @@ class Query:
         return Project.of(record) if record else None
 
     @strawberry.field(description="The projects that the caller may see, by slug.")
-    async def projects(self, info: Info, first: First = None, after: After = None) -> Connection[Project]:
+    async def projects(
+        self, info: Info, first: First = strawberry.UNSET, after: After = strawberry.UNSET
+    ) -> Connection[Project]:
         return await visible_projects(info, first, after)
 
     @strawberry.field(description="One file.")

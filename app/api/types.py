@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self, cast
 from uuid import UUID
 
 import strawberry
+from strawberry import UNSET
 from strawberry.scalars import JSON
 
 from app.api import links
@@ -129,7 +130,7 @@ class Viewer:
     scopes: list[Scope] = strawberry.field(description="What the token of this request may do.")
 
     @strawberry.field(description="The projects that the token may see.")
-    async def projects(self, info: Info, first: First = None, after: After = None) -> Connection[Project]:
+    async def projects(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Project]:
         return await visible_projects(info, first, after)
 
     @strawberry.field(
@@ -173,12 +174,12 @@ class Project(Node):
         info: Info,
         filter: Annotated[
             DatumFilter | None, strawberry.argument(description="Only these; without a status, AVAILABLE ones.")
-        ] = None,
-        order_by: Annotated[DatumOrder | None, strawberry.argument(description="In this order.")] = None,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        ] = UNSET,
+        order_by: Annotated[DatumOrder | None, strawberry.argument(description="In this order.")] = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[Datum]:
         return await connect(
             info,
@@ -208,12 +209,12 @@ class Project(Node):
     async def aliases(
         self,
         info: Info,
-        filter: Annotated[AliasFilter | None, strawberry.argument(description="Only these.")] = None,
-        order_by: Annotated[AliasOrder | None, strawberry.argument(description="In this order.")] = None,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        filter: Annotated[AliasFilter | None, strawberry.argument(description="Only these.")] = UNSET,
+        order_by: Annotated[AliasOrder | None, strawberry.argument(description="In this order.")] = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[Alias]:
         return await connect(
             info,
@@ -233,11 +234,11 @@ class Project(Node):
     async def alias_history(
         self,
         info: Info,
-        filter: Annotated[AliasHistoryFilter | None, strawberry.argument(description="Only these.")] = None,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        filter: Annotated[AliasHistoryFilter | None, strawberry.argument(description="Only these.")] = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[AliasHistory]:
         return await connect(
             info,
@@ -262,11 +263,11 @@ class Project(Node):
     async def executions(
         self,
         info: Info,
-        filter: Annotated[ExecutionFilter | None, strawberry.argument(description="Only these.")] = None,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        filter: Annotated[ExecutionFilter | None, strawberry.argument(description="Only these.")] = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[Execution]:
         return await connect(
             info,
@@ -375,7 +376,7 @@ class Datum(Node):
         return [Alias.of(record) for record in await info.context.loaders.aliases_of_datum.load(self.record.id)]
 
     @strawberry.field(description="Every change that pointed an alias here or away from here, the newest first.")
-    async def alias_history(self, info: Info, first: First = None, after: After = None) -> Connection[AliasHistory]:
+    async def alias_history(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[AliasHistory]:
         return await connect(info, HISTORY_OF_DATUM, self.record.id, AliasHistory.of, first=first, after=after)
 
     @strawberry.field(description="The execution that made it.")
@@ -383,7 +384,7 @@ class Datum(Node):
         return await _execution(info, self.record.produced_by)
 
     @strawberry.field(description="Executions that have it as an input, the newest first.")
-    async def used_by(self, info: Info, first: First = None, after: After = None) -> Connection[Execution]:
+    async def used_by(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Execution]:
         return await connect(info, EXECUTIONS_USING_DATUM, self.record.id, Execution.of, first=first, after=after)
 
     async def stored_in(self, info: Info) -> data_stores.DataStore:
@@ -440,11 +441,11 @@ class Alias(Node):
     async def history(
         self,
         info: Info,
-        filter: Annotated[AliasHistoryFilter | None, strawberry.argument(description="Only these.")] = None,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        filter: Annotated[AliasHistoryFilter | None, strawberry.argument(description="Only these.")] = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[AliasHistory]:
         return await connect(
             info,
@@ -462,10 +463,8 @@ class Alias(Node):
     async def as_of(
         self,
         info: Info,
-        at: Annotated[
-            dt.datetime | None, strawberry.argument(description="Inclusive; not in the future.")
-        ] = strawberry.UNSET,
-        version: Annotated[int | None, strawberry.argument(description="Counted from 1.")] = strawberry.UNSET,
+        at: Annotated[dt.datetime | None, strawberry.argument(description="Inclusive; not in the future.")] = UNSET,
+        version: Annotated[int | None, strawberry.argument(description="Counted from 1.")] = UNSET,
     ) -> AliasHistory | None:
         at, version = given(at), given(version)
         if (at is None) == (version is None):
@@ -482,9 +481,9 @@ class Alias(Node):
         info: Info,
         datum: Annotated[
             strawberry.ID | None, strawberry.argument(description="Only those that took this file.")
-        ] = strawberry.UNSET,
-        first: First = None,
-        after: After = None,
+        ] = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
     ) -> Connection[Execution]:
         where = (("datum", find_id(datum) or _SERVER),) if datum else ()
         return await connect(
@@ -637,7 +636,7 @@ class Execution(Node):
         return [ExecutionInput(name=record.name, key=record.id) for record in records]
 
     @strawberry.field(description="The files it made, in the order they came.")
-    async def outputs(self, info: Info, first: First = None, after: After = None) -> Connection[Datum]:
+    async def outputs(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Datum]:
         return await connect(info, OUTPUTS, self.record.id, Datum.of, first=first, after=after)
 
     @strawberry.field(description="What its user should know, in the order it came up.")
@@ -685,7 +684,7 @@ class ExecutionInput:
     key: strawberry.Private[UUID]
 
     @strawberry.field(description="The files it stands for, as resolved when the execution was created.")
-    async def files(self, info: Info, first: First = None, after: After = None) -> Connection[ExecutionInputFile]:
+    async def files(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[ExecutionInputFile]:
         return await connect(info, INPUT_FILES, self.key, ExecutionInputFile.of, first=first, after=after)
 
 
@@ -761,12 +760,12 @@ class Upload:
         return datum
 
     @strawberry.field(description="Its parts in order, with links signed anew at each reading.")
-    async def parts(self, info: Info, first: First = None, after: After = None) -> Connection[UploadPart]:
+    async def parts(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[UploadPart]:
         datum = await self.datum(info)
         received = await info.context.store(await datum.stored_in(info)).received_parts(datum.record.object_key)
         plan = self.record.plan(datum.record)
         size = page_size("first", first)
-        last = int(decode_cursor(after, "part", [int])[0]) if after is not None else 0
+        last = int(decode_cursor(after, "part", [int])[0]) if after else 0
         numbers = range(max(0, last) + 1, min(max(0, last) + size, plan.part_count) + 1)
 
         def make(number: int) -> UploadPart:

@@ -20,8 +20,12 @@ def _encode_json(value: object) -> str:
 
 
 async def prepare(connection: Connection) -> None:
-    """Teaches a new connection that jsonb values are Python values."""
+    """Teaches a new connection that jsonb values are Python values, and lets it look up the array types it will meet.
+
+    It would otherwise do that inside the first transaction that uses one.
+    """
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads)
+    await connection.fetch("SELECT NULL::uuid[], NULL::integer[], NULL::smallint[], NULL::timestamptz[]")
 
 
 async def _keep(_: asyncpg.Connection[asyncpg.Record]) -> None:

@@ -20,7 +20,7 @@ _SET = "mutation($input: SetAliasInput!) { setAlias(input: $input) { alias { id 
 def _mutations() -> dict[str, Any]:
     mutation = schema._schema.mutation_type
     assert isinstance(mutation, GraphQLObjectType)
-    return mutation.fields
+    return dict(mutation.fields)
 
 
 def _sample(kind: Any, field: str, ids: dict[str, str]) -> Any:

@@ -76,7 +76,9 @@ async def test_an_execution_never_sees_half_of_a_set(world: World) -> None:
     async def keep_creating() -> list[Execution]:
         return [await world.an_execution(**inputs) for _ in range(25)]
 
-    _, *created = await asyncio.gather(keep_moving(), *(keep_creating() for _ in range(4)))
+    moving = asyncio.create_task(keep_moving())
+    created = await asyncio.gather(*(keep_creating() for _ in range(4)))
+    await moving
     executions = [execution for some in created for execution in some]
     for execution in executions:
         pins = await _pins(world, execution)
@@ -102,7 +104,7 @@ async def test_purge_against_create_execution_never_pins_a_purged_file(world: Wo
 
 async def test_an_input_that_means_nothing_makes_no_execution_and_burns_no_number(world: World) -> None:
     datum = await world.a_datum()
-    with pytest.raises(NotFoundError, match="Input 'model'.*nothing"):
+    with pytest.raises(NotFoundError, match=r"Input 'model'.*nothing"):
         await world.an_execution(data=f"datum://{datum}", model="datum://nothing")
     assert await world.rows("SELECT * FROM execution") == []
     assert (await world.an_execution(data=f"datum://{datum}")).number == 1
