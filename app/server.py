@@ -34,15 +34,14 @@ from app.domain import bootstrap
 from app.domain.housekeeping import keep_house
 from app.domain.secrets import SecretBox, new_token
 from app.domain.transactions import UNAVAILABLE, writing
-from app.errors import BadUserInputError
 from app.logs import configure_logs
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 from app.stores.registry import StoreRegistry
 
 log = structlog.get_logger("waymark.server")
 
 #: What keeps a server from starting; each says what the operator can do.
-UNABLE_TO_START = (EmbeddedPostgresError, UnsupportedDatabaseError, *UNAVAILABLE)
+UNABLE_TO_START = (SettingsError, EmbeddedPostgresError, UnsupportedDatabaseError, *UNAVAILABLE)
 
 
 def create_app(settings: Settings, *, prepare_connection: Prepare = prepare) -> Starlette:
@@ -51,7 +50,7 @@ def create_app(settings: Settings, *, prepare_connection: Prepare = prepare) -> 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         if settings.database_url is None or settings.secret_key is None:
-            raise BadUserInputError("create_app needs WAYMARK_DATABASE_URL and WAYMARK_SECRET_KEY.")
+            raise SettingsError("create_app needs WAYMARK_DATABASE_URL and WAYMARK_SECRET_KEY.")
         async with AsyncExitStack() as stack:
             pool = await create_pool(
                 settings.database_url, size=settings.database_pool_size, prepare=prepare_connection
@@ -151,7 +150,7 @@ def _process_app(settings: Settings) -> Starlette:
 async def _prepare(settings: Settings, *, embedded: bool) -> None:
     """Brings the database to the newest schema and makes what a new server needs."""
     if settings.database_url is None:
-        raise BadUserInputError("There is no database.")
+        raise SettingsError("There is no database.")
     await migrate(settings.database_url)
     token = settings.bootstrap_token
     if embedded and token is None:
@@ -189,7 +188,7 @@ def _only_one(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BadUserInputError(
+            raise SettingsError(
                 f"Another Waymark uses {data_dir}. Stop it, or set WAYMARK_DATA_DIR to another folder."
             ) from error
         yield
@@ -197,7 +196,7 @@ def _only_one(data_dir: Path) -> Iterator[None]:
 
 def _own_secret_key(settings: Settings) -> str:
     if settings.database_url is not None and not settings.secret_key_file.exists():
-        raise BadUserInputError(
+        raise SettingsError(
             "With WAYMARK_DATABASE_URL, WAYMARK_SECRET_KEY must be set, the same for all servers of that database:"
             " at least 32 characters, for example from `openssl rand -base64 32`."
         )
@@ -228,7 +227,7 @@ def _listen(settings: Settings) -> socket.socket:
         listener.bind((settings.host, settings.port))
     except OSError as error:
         listener.close()
-        raise BadUserInputError(
+        raise SettingsError(
             f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}."
             " Set WAYMARK_HOST or WAYMARK_PORT, or --host or --port."
         ) from error

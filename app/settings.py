@@ -9,7 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from app.errors import BadUserInputError
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names it and says what would be right."""
 
 
 def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
@@ -71,7 +73,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Reads WAYMARK_… variables; a wrong one is BAD_USER_INPUT that names it and what would be right."""
+        """Reads WAYMARK_… variables; a wrong one is a SettingsError."""
         values: dict[str, Any] = {"data_dir": default_data_dir(environment)}
         for field, read in _READERS.items():
             name = f"WAYMARK_{field.upper()}"
@@ -79,7 +81,7 @@ class Settings:
                 try:
                     values[field] = read(text)
                 except ValueError as error:
-                    raise BadUserInputError(f"{name}: {error}") from error
+                    raise SettingsError(f"{name}: {error}") from error
         return cls(**values)
 
     def with_options(self, **options: object) -> Self:

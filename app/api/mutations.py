@@ -88,9 +88,7 @@ class DeleteAliasPayload(SetAliasPayload):
 class SetAliasesPayload:
     aliases: list[Alias] = strawberry.field(description="The aliases as they are now, in the order of the moves.")
     changes: list[AliasHistory] = strawberry.field(description="The changes, in the order of the moves.")
-    change_set: strawberry.ID | None = strawberry.field(
-        description="Shared by the changes; null if there was nothing to change."
-    )
+    change_set: strawberry.ID = strawberry.field(description="Shared by the changes.")
 
 
 @strawberry.type(description="The new execution.")
@@ -247,14 +245,14 @@ class Mutation:
             claim = await idempotency.claim(
                 connection, context.caller, project_id, _request(context, "setAliases", input)
             )
-            outcomes = await aliases.set_aliases(
+            outcomes, change_set_id = await aliases.set_aliases(
                 connection, context.caller, project_id, moves, reason=given(input.reason), claim=claim
             )
         changes = [outcome.change for outcome in outcomes if outcome.change]
         return SetAliasesPayload(
             aliases=[Alias.of(outcome.alias) for outcome in outcomes],
             changes=[AliasHistory.of(change) for change in changes],
-            change_set=strawberry.ID(str(changes[0].change_set_id)) if changes else None,
+            change_set=strawberry.ID(str(change_set_id)),
         )
 
     @strawberry.mutation(description="Points an alias back at the file of an earlier version; revives a deleted one.")

@@ -14,7 +14,7 @@ import typer
 from app.cli import alias, data, execution, project, token
 from app.cli.session import EXIT_CODES_HELP, Session, command, console, fail
 from app.client.client import ApiError
-from app.errors import AppError, BadUserInputError
+from app.errors import BadUserInputError
 from app.settings import Settings
 
 app = typer.Typer(
@@ -67,8 +67,6 @@ def _serve(
 
     try:
         serve(Settings.from_environment().with_options(host=host, port=port, workers=workers))
-    except AppError as error:
-        fail(error.message, error.code)
     except UNABLE_TO_START as error:
         fail(str(error), "INTERNAL")
 

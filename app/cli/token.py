@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from app.cli.session import Session, command, fail, rows
-from app.errors import AppError
 from app.settings import Settings
 
 group = typer.Typer(help="Tokens: who may do what.", no_args_is_help=True)
@@ -88,7 +87,5 @@ def _bootstrap() -> None:
 
     try:
         typer.echo(f"Wrote a new token to {create_admin_token(Settings.from_environment())}")
-    except AppError as error:
-        fail(error.message, error.code)
     except UNABLE_TO_START as error:
         fail(str(error), "INTERNAL")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import or_, select
 
@@ -261,8 +261,11 @@ async def set_aliases(
     *,
     reason: str | None,
     claim: Claim | None,
-) -> list[Outcome]:
-    """Points many aliases, all or none, in one change set with one `at`; outcomes in the order of `moves`."""
+) -> tuple[list[Outcome], UUID]:
+    """Points many aliases, all or none, in one change set with one `at`; outcomes in the order of `moves`.
+
+    The change set has an id also when there was nothing to change.
+    """
     names = [move.name for move in moves]
     if not moves or len(moves) > MOST_MOVES:
         raise BadUserInputError(f"moves has {len(moves)} entries; expected 1 to {MOST_MOVES}.")
@@ -271,7 +274,8 @@ async def set_aliases(
     for move in moves:
         check_move(move.name, reason)
     if claim and claim.replayed:
-        return await _replay(connection, project_id, claim, names)
+        return await _replay(connection, project_id, claim, names), claim.result_id
+    change_set_id = claim.result_id if claim else uuid4()
     await _RESERVE.fetch(connection, project_id=project_id, names=names)
     aliases = await _lock(connection, project_id, names)
     unmet = {move.name: _existing(aliases[move.name]) for move in moves if not _meets(aliases[move.name], move)}
@@ -283,8 +287,8 @@ async def set_aliases(
         for move, target in zip(moves, targets, strict=True)
         if aliases[move.name].datum_id != target
     ]
-    written = await _write(connection, caller, writes, reason=reason, claim=claim)
-    return [written.get(name) or Outcome(aliases[name], None) for name in names]
+    written = await _write(connection, caller, writes, reason=reason, change_set_id=change_set_id)
+    return [written.get(name) or Outcome(aliases[name], None) for name in names], change_set_id
 
 
 # Back through what earlier roll-backs returned to, so that repeating a roll-back goes further back.
@@ -338,7 +342,7 @@ async def rollback_alias(
     back = Reference(f"version {row['version']} of {name!r}", datum_id=row["to_datum_id"])
     (target,) = await _lock_targets(connection, project_id, [back])
     write = _Write(alias, ChangeKind.ROLLED_BACK, target, rolled_back_to=row["version"])
-    return (await _write(connection, caller, [write], reason=reason, claim=claim))[name]
+    return (await _write(connection, caller, [write], reason=reason, change_set_id=claim and claim.result_id))[name]
 
 
 async def delete_alias(
@@ -359,7 +363,7 @@ async def delete_alias(
     if alias.datum_id is None:
         return Outcome(alias, None)
     write = _Write(alias, ChangeKind.DELETED, None)
-    return (await _write(connection, caller, [write], reason=reason, claim=claim))[name]
+    return (await _write(connection, caller, [write], reason=reason, change_set_id=claim and claim.result_id))[name]
 
 
 async def _lock(connection: Connection, project_id: UUID, names: Sequence[str]) -> dict[str, Alias]:
@@ -390,7 +394,7 @@ async def _lock_targets(connection: Connection, project_id: UUID, targets: Seque
 
 
 async def _write(
-    connection: Connection, caller: Caller, writes: Sequence[_Write], *, reason: str | None, claim: Claim | None
+    connection: Connection, caller: Caller, writes: Sequence[_Write], *, reason: str | None, change_set_id: UUID | None
 ) -> dict[str, Outcome]:
     if not writes:
         return {}
@@ -404,7 +408,7 @@ async def _write(
         actor_id=caller.actor_id,
         via=caller.via,
         reason=reason,
-        change_set_id=claim and claim.result_id,
+        change_set_id=change_set_id,
     )
     outcomes = [_outcome(tuple(row)) for row in rows]
     return {outcome.alias.name: outcome for outcome in outcomes}

@@ -90,9 +90,8 @@ async def test_a_body_over_the_limit_is_refused(server: LiveServer) -> None:
 
 
 async def test_get_never_mutates(server: LiveServer) -> None:
-    status, answer = await _get(
-        server, "/graphql", query='mutation { createProject(input: {slug: "x"}) { project { id } } }'
-    )
+    mutation = 'mutation { createProject(input: {slug: "x"}) { project { id } } }'
+    status, answer = await _get(server, "/graphql", query=mutation)
     assert status in (400, 405)
     assert answer["errors"]
     assert (await _get(server, "/graphql", query="{ viewer { name } }"))[1]["data"] == {"viewer": {"name": "admin"}}

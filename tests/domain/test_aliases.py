@@ -62,7 +62,8 @@ async def _delete(world: World, name: str, expected_version: int | None = None) 
 
 async def _set_many(world: World, moves: list[Move]) -> list[Outcome]:
     async with world.write() as connection:
-        return await set_aliases(connection, world.caller, world.project_id, moves, reason=None, claim=None)
+        outcomes, _ = await set_aliases(connection, world.caller, world.project_id, moves, reason=None, claim=None)
+        return outcomes
 
 
 async def _resolve(world: World, *texts: str, at: dt.datetime | None = None) -> list[Resolution | AppError]:

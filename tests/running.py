@@ -1,0 +1,73 @@
+"""`waymark serve` and other commands as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+
+
+def environment(data_dir: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WAYMARK_")}
+    return {**kept, "WAYMARK_DATA_DIR": str(data_dir), "WAYMARK_PORT": "0", **more}
+
+
+def waymark(data_dir: Path, *arguments: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+    """Runs one command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        env={**environment(data_dir, **more), "PYTHONPATH": str(Path(__file__).parents[1])},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@contextmanager
+def serving(data_dir: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that answers; it is stopped at the end, unless it ended before."""
+    process = subprocess.Popen([sys.executable, "-m", "app", "serve"], env=environment(data_dir, **more))
+    try:
+        _wait_until_ready(process, data_dir)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], data_dir: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the server ended at once"
+        try:
+            address = (data_dir / "address").read_text().strip()
+            with urllib.request.urlopen(f"{address}/readyz", timeout=1) as response:
+                if response.status == 200:
+                    return
+        except (OSError, URLError):
+            pass
+        time.sleep(0.05)
+    raise AssertionError("the server did not become ready")
+
+
+def children_of(pid: int) -> list[int]:
+    """The ids of a process's children, from the kernel."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found

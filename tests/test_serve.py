@@ -1,0 +1,121 @@
+"""`waymark serve`: starts everything, stops everything, and comes back after any kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.running import children_of, serving, waymark
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    # not pytest's own folder: PostgreSQL runs as another account, which must reach it
+    with tempfile.TemporaryDirectory(prefix="waymark-serve-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder) / "data"
+
+
+def _command_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
+def _postgres(parent: subprocess.Popen[bytes]) -> int:
+    return next(pid for pid in children_of(parent.pid) if "bin/postgres" in _command_of(pid))
+
+
+def _server_process(parent: subprocess.Popen[bytes]) -> int:
+    return next(pid for pid in children_of(parent.pid) if "spawn_main" in _command_of(pid))
+
+
+def _projects(data_dir: Path) -> list[str]:
+    listed = waymark(data_dir, "project", "list", "--output", "json")
+    assert listed.returncode == 0, listed.stderr
+    return [project["slug"] for project in json.loads(listed.stdout)]
+
+
+def test_it_serves_with_nothing_given_and_sigterm_stops_all_of_it(data_dir: Path) -> None:
+    with serving(data_dir) as server:
+        assert _projects(data_dir) == ["default"]
+        for name in ("token", "secret-key", "postgres/password"):
+            assert stat.S_IMODE((data_dir / name).stat().st_mode) == 0o600
+        family = children_of(server.pid)
+        assert len(family) >= 2
+        began = time.monotonic()
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(10) == 0
+        assert time.monotonic() - began < 10
+    assert not any(Path(f"/proc/{pid}").exists() and "postgres" in _command_of(pid) for pid in family)
+    assert not (data_dir / "address").exists()
+
+
+def test_it_never_prints_its_token(data_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with serving(data_dir):
+        token = (data_dir / "token").read_text().strip()
+        _projects(data_dir)
+    printed = capfd.readouterr()
+    assert str(data_dir / "token") in printed.err
+    assert token not in printed.err + printed.out
+
+
+def test_a_second_one_on_the_same_data_is_refused(data_dir: Path) -> None:
+    with serving(data_dir):
+        second = waymark(data_dir, "serve")
+        assert second.returncode == 1
+        assert "Another Waymark uses" in second.stderr
+        assert _projects(data_dir) == ["default"]
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "postgres", "server process"])
+def test_after_a_kill_what_was_acknowledged_is_there(data_dir: Path, victim: str) -> None:
+    with serving(data_dir) as server:
+        assert waymark(data_dir, "project", "create", "acknowledged").returncode == 0
+        pid = {"supervisor": lambda _: server.pid, "postgres": _postgres, "server process": _server_process}[victim](
+            server
+        )
+        os.kill(pid, signal.SIGKILL)
+        if victim == "supervisor":
+            server.wait(10)
+            with serving(data_dir):
+                assert _projects(data_dir) == ["acknowledged", "default"]
+            return
+        deadline = time.monotonic() + 30
+        while (listed := waymark(data_dir, "project", "list")).returncode and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert "acknowledged" in listed.stdout
+
+
+def test_a_wrong_setting_is_named(data_dir: Path) -> None:
+    wrong = waymark(data_dir, "serve", WAYMARK_WORKERS="none")
+    assert wrong.returncode == 1
+    assert "WAYMARK_WORKERS: expected a whole number from 1" in wrong.stderr
+
+
+def test_an_external_database_asks_for_a_secret_key(data_dir: Path) -> None:
+    wrong = waymark(data_dir, "serve", WAYMARK_DATABASE_URL="postgresql://127.0.0.1:1/none")
+    assert wrong.returncode == 1
+    assert "WAYMARK_SECRET_KEY must be set" in wrong.stderr
+
+
+def test_several_processes_serve_one_address(data_dir: Path) -> None:
+    with serving(data_dir, WAYMARK_WORKERS="2") as server:
+        assert sum("spawn_main" in _command_of(pid) for pid in children_of(server.pid)) == 2
+        assert _projects(data_dir) == ["default"]
+
+
+def test_a_bootstrapped_token_lets_a_locked_out_operator_in(data_dir: Path) -> None:
+    with serving(data_dir):
+        earlier = (data_dir / "token").read_text()
+    assert waymark(data_dir, "token", "bootstrap").returncode == 0
+    assert (data_dir / "token").read_text() != earlier
+    with serving(data_dir):
+        assert _projects(data_dir) == ["default"]
