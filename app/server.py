@@ -80,6 +80,8 @@ def serve(settings: Settings) -> None:
     configure_logs(settings.log_level, settings.log_format)
     _make_data_dir(settings.data_dir)
     with _only_one(settings.data_dir), _database(settings) as (database, url):
+        # what a killed one left would lead clients astray
+        settings.address_file.unlink(missing_ok=True)
         settings = replace(settings, database_url=url, secret_key=settings.secret_key or _own_secret_key(settings))
         asyncio.run(_prepare(settings, embedded=database is not None))
         listener = _listen(settings)

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
-from urllib.error import URLError
+from urllib.parse import urlsplit
 
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:
@@ -35,6 +35,8 @@ def waymark(data_dir: Path, *arguments: str, cwd: Path | None = None, **more: st
 @contextmanager
 def serving(data_dir: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
     """A server that answers; it is stopped at the end, unless it ended before."""
+    # a killed server leaves its address behind
+    (data_dir / "address").unlink(missing_ok=True)
     process = subprocess.Popen([sys.executable, "-m", "app", "serve"], env=environment(data_dir, **more))
     try:
         _wait_until_ready(process, data_dir)
@@ -50,11 +52,12 @@ def _wait_until_ready(process: subprocess.Popen[bytes], data_dir: Path) -> None:
     while time.monotonic() < deadline:
         assert process.poll() is None, "the server ended at once"
         try:
-            address = (data_dir / "address").read_text().strip()
-            with urllib.request.urlopen(f"{address}/readyz", timeout=1) as response:
-                if response.status == 200:
-                    return
-        except (OSError, URLError):
+            connection = HTTPConnection(urlsplit((data_dir / "address").read_text().strip()).netloc, timeout=1)
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status == 200:
+                return
+            connection.close()
+        except OSError:
             pass
         time.sleep(0.05)
     raise AssertionError("the server did not become ready")

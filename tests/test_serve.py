@@ -79,9 +79,8 @@ def test_a_second_one_on_the_same_data_is_refused(data_dir: Path) -> None:
 def test_after_a_kill_what_was_acknowledged_is_there(data_dir: Path, victim: str) -> None:
     with serving(data_dir) as server:
         assert waymark(data_dir, "project", "create", "acknowledged").returncode == 0
-        pid = {"supervisor": lambda _: server.pid, "postgres": _postgres, "server process": _server_process}[victim](
-            server
-        )
+        processes = {"supervisor": server.pid, "postgres": _postgres(server), "server process": _server_process(server)}
+        pid = processes[victim]
         os.kill(pid, signal.SIGKILL)
         if victim == "supervisor":
             server.wait(10)

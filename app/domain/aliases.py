@@ -342,7 +342,7 @@ async def rollback_alias(
     back = Reference(f"version {row['version']} of {name!r}", datum_id=row["to_datum_id"])
     (target,) = await _lock_targets(connection, project_id, [back])
     write = _Write(alias, ChangeKind.ROLLED_BACK, target, rolled_back_to=row["version"])
-    return (await _write(connection, caller, [write], reason=reason, change_set_id=claim and claim.result_id))[name]
+    return await _write_one(connection, caller, write, reason=reason, claim=claim)
 
 
 async def delete_alias(
@@ -363,7 +363,7 @@ async def delete_alias(
     if alias.datum_id is None:
         return Outcome(alias, None)
     write = _Write(alias, ChangeKind.DELETED, None)
-    return (await _write(connection, caller, [write], reason=reason, change_set_id=claim and claim.result_id))[name]
+    return await _write_one(connection, caller, write, reason=reason, claim=claim)
 
 
 async def _lock(connection: Connection, project_id: UUID, names: Sequence[str]) -> dict[str, Alias]:
@@ -412,6 +412,13 @@ async def _write(
     )
     outcomes = [_outcome(tuple(row)) for row in rows]
     return {outcome.alias.name: outcome for outcome in outcomes}
+
+
+async def _write_one(
+    connection: Connection, caller: Caller, write: _Write, *, reason: str | None, claim: Claim | None
+) -> Outcome:
+    change_set_id = claim.result_id if claim else None
+    return (await _write(connection, caller, [write], reason=reason, change_set_id=change_set_id))[write.alias.name]
 
 
 def check_move(name: str, reason: str | None) -> None:
