@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -52,11 +52,12 @@ def _wait_until_ready(process: subprocess.Popen[bytes], data_dir: Path) -> None:
     while time.monotonic() < deadline:
         assert process.poll() is None, "the server ended at once"
         try:
-            connection = HTTPConnection(urlsplit((data_dir / "address").read_text().strip()).netloc, timeout=1)
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return
-            connection.close()
+            netloc = urlsplit((data_dir / "address").read_text().strip()).netloc
+            with closing(HTTPConnection(netloc, timeout=1)) as connection:
+                connection.request("GET", "/readyz")
+                with connection.getresponse() as response:
+                    if response.status == 200:
+                        return
         except OSError:
             pass
         time.sleep(0.05)

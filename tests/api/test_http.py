@@ -117,8 +117,8 @@ async def test_fields_of_one_request_see_what_earlier_ones_wrote(server: LiveSer
         first, second = [
             str(
                 await connection.fetchval(
-                    "INSERT INTO datum (project_id, store_id, object_key, name, size, checksum_evidence, origin, status)"
-                    " SELECT $1, id, $2, $2, 1, 'VERIFIED', 'UPLOAD', 'AVAILABLE' FROM data_store RETURNING id",
+                    "INSERT INTO datum (project_id, store_id, object_key, name, size, checksum_evidence, origin,"
+                    " status) SELECT $1, id, $2, $2, 1, 'VERIFIED', 'UPLOAD', 'AVAILABLE' FROM data_store RETURNING id",
                     project,
                     name,
                 )
