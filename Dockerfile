@@ -7,7 +7,8 @@ COPY app app
 RUN /opt/waymark/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim
-RUN useradd --system --home-dir /var/lib/waymark --create-home waymark
+RUN useradd --system --home-dir /var/lib/waymark --create-home waymark \
+ && install --directory --owner=waymark --group=waymark /var/lib/waymark/files
 COPY --from=build /opt/waymark /opt/waymark
 ENV PATH=/opt/waymark/bin:$PATH WAYMARK_DATA_DIR=/var/lib/waymark WAYMARK_HOST=0.0.0.0 WAYMARK_LOG_FORMAT=json
 USER waymark

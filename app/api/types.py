@@ -759,8 +759,10 @@ class Upload:
             raise LookupError(f"datum {self.record.datum_id} of upload {self.record.id} is gone")
         return datum
 
-    @strawberry.field(description="Its parts in order, with links signed anew at each reading.")
+    @strawberry.field(description="Its parts in order, with links signed anew at each reading. Needs scope WRITE.")
     async def parts(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[UploadPart]:
+        # a link to send bytes to is a way to write
+        info.context.caller.require(Scope.WRITE, self.record.project_id)
         datum = await self.datum(info)
         received = await info.context.store(await datum.stored_in(info)).received_parts(datum.record.object_key)
         plan = self.record.plan(datum.record)

@@ -7,6 +7,7 @@ after that lock, so that times rise with versions. A statement that finds an exp
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -269,7 +270,7 @@ async def set_aliases(
     names = [move.name for move in moves]
     if not moves or len(moves) > MOST_MOVES:
         raise BadUserInputError(f"moves has {len(moves)} entries; expected 1 to {MOST_MOVES}.")
-    if twice := {name for name in names if names.count(name) > 1}:
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
         raise BadUserInputError(f"moves names an alias more than once: {', '.join(sorted(twice))}.")
     for move in moves:
         check_move(move.name, reason)

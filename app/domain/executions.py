@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -529,7 +530,7 @@ def _check(spec: ExecutionSpec, files: Sequence[_WantedFile]) -> None:
     if spec.time_limit is not None and spec.time_limit < 1:
         raise BadUserInputError(f"timeLimit is {spec.time_limit}; expected seconds from 1.")
     names = [each.name for each in spec.inputs]
-    if twice := {name for name in names if names.count(name) > 1}:
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
         raise BadUserInputError(f"inputs names one more than once: {', '.join(sorted(twice))}.")
     if len(names) > _MOST_INPUTS:
         raise BadUserInputError(f"inputs has {len(names)} entries; expected at most {_MOST_INPUTS}.")

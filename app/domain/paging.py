@@ -8,18 +8,20 @@ import datetime as dt
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NewType, TypeVar
 from uuid import UUID
 
 import orjson
 from sqlalchemy import ColumnElement, FromClause, Select, bindparam, column, func, literal, select, true, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import Uuid
+from sqlalchemy.types import Integer, Uuid
 
 from app.database.statements import Connection, Row, Statement, record_fields
 from app.errors import BadUserInputError
 
 Record = TypeVar("Record")
+
+Int32 = NewType("Int32", int)
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
@@ -93,8 +95,8 @@ class Listing(Generic[Record]):
         self._page_statement = lru_cache(maxsize=256)(self._build_page_statement)
         self._count_statement = lru_cache(maxsize=256)(self._build_count_statement)
 
-    def key_types(self, order: str) -> list[type]:
-        return [each.type.python_type for each in self._key_columns(order)]
+    def key_types(self, order: str) -> list[Any]:
+        return [Int32 if type(each.type) is Integer else each.type.python_type for each in self._key_columns(order)]
 
     def _key_columns(self, order: str) -> list[ColumnElement[Any]]:
         return [self._source.c[name] for name in self.orders[order].columns]
@@ -192,14 +194,14 @@ def encode_cursor(order: str, key: tuple[Any, ...]) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([order, *plain])).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str, order: str, types: Sequence[type]) -> tuple[Any, ...]:
+def decode_cursor(cursor: str, order: str, types: Sequence[Hashable]) -> tuple[Any, ...]:
     """The sort key in a cursor; a cursor of another list or order is BAD_USER_INPUT."""
     try:
         name, *plain = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if name != order or len(plain) != len(types):
             raise ValueError(name)
         return tuple(_READ[each](value) for each, value in zip(types, plain, strict=True))
-    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
         raise BadUserInputError(
             f"{cursor!r} is no cursor of this list in this order; take one from pageInfo or an edge of it."
         ) from error
@@ -209,19 +211,23 @@ def _read_moment(text: str) -> dt.datetime:
     moment = dt.datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(text)
-    return moment
+    return moment.astimezone(dt.UTC)
 
 
-def _read_integer(text: str) -> int:
-    number = int(text)
-    if not -(2**31) <= number < 2**63:
-        raise ValueError(text)
-    return number
+def _read_integer(bits: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = int(text)
+        if number.bit_length() >= bits:
+            raise ValueError(text)
+        return number
+
+    return read
 
 
-_READ: Mapping[type, Callable[[str], Any]] = {
+_READ: Mapping[Hashable, Callable[[str], Any]] = {
     dt.datetime: _read_moment,
-    int: _read_integer,
+    int: _read_integer(64),
+    Int32: _read_integer(32),
     str: str,
     UUID: UUID,
 }

@@ -105,10 +105,12 @@ _END = Statement(f"""
     UPDATE datum SET status = 'EXPIRED', status_reason = :reason WHERE id = :datum_id RETURNING {_DATUM}
 """)
 
+# locks data before uploads, as completing and aborting do
 _EXPIRE = Statement("""
     WITH late AS (
-        SELECT id, datum_id FROM upload WHERE ended_at IS NULL AND expires_at < clock_timestamp()
-        ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+        SELECT upload.id, upload.datum_id FROM upload JOIN datum ON datum.id = upload.datum_id
+        WHERE upload.ended_at IS NULL AND upload.expires_at < clock_timestamp()
+        ORDER BY upload.expires_at LIMIT 1000 FOR NO KEY UPDATE OF datum SKIP LOCKED
     ), ended AS (
         UPDATE upload SET ended_at = clock_timestamp() FROM late WHERE upload.id = late.id
     ), expired AS (
