@@ -126,6 +126,7 @@ async def _fill(connection: asyncpg.Connection[asyncpg.Record]) -> None:
         FROM project, data_store, generate_series(1, {DATA}) AS n
         """
     )
+    await connection.execute("ANALYZE")
 
 
 async def _measure(data_dir: Path) -> None:

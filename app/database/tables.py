@@ -56,6 +56,11 @@ def _project() -> Column[object]:
     return Column("project_id", Uuid, ForeignKey("project.id"), nullable=False)
 
 
+def _project_of_owner() -> Column[object]:
+    """Of a row whose owner, to which it has a foreign key, is in that project."""
+    return Column("project_id", Uuid, nullable=False)
+
+
 def _within_project(column: str, table: str) -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["project_id", column], [f"{table}.project_id", f"{table}.id"])
 
@@ -193,7 +198,7 @@ upload = Table(
     "upload",
     metadata,
     _id(),
-    _project(),
+    _project_of_owner(),
     Column("datum_id", Uuid, nullable=False),
     Column("part_size", BIGINT, nullable=False),
     Column("part_count", Integer, nullable=False),
@@ -249,7 +254,7 @@ alias_history = Table(
     "alias_history",
     metadata,
     _id(),
-    _project(),
+    _project_of_owner(),
     Column("alias_id", Uuid, nullable=False),
     Column("version", Integer, nullable=False),
     Column("kind", Text, nullable=False),
@@ -323,8 +328,8 @@ execution_input = Table(
     "execution_input",
     metadata,
     _id(),
-    _project(),
-    Column("execution_id", Uuid, nullable=False),
+    _project_of_owner(),
+    Column("execution_id", Uuid, ForeignKey("execution.id"), nullable=False),
     Column("position", SmallInteger, nullable=False),
     Column("name", Text, nullable=False),
     _texts("references"),
@@ -332,10 +337,8 @@ execution_input = Table(
     Column("keep_directories", Text, nullable=False),
     Column("optional", BOOLEAN, nullable=False),
     PrimaryKeyConstraint("id"),
-    UniqueConstraint("project_id", "id"),
     UniqueConstraint("execution_id", "position"),
     UniqueConstraint("execution_id", "name"),
-    _within_project("execution_id", "execution"),
     CheckConstraint("keep_directories IN ('NONE', 'SUFFIX', 'FULL')", name="keep_directories"),
 )
 
@@ -343,9 +346,10 @@ execution_input = Table(
 execution_input_file = Table(
     "execution_input_file",
     metadata,
-    _project(),
+    _project_of_owner(),
+    # its input's, once more, for finding executions by file or alias
     Column("execution_id", Uuid, nullable=False),
-    Column("input_id", Uuid, nullable=False),
+    Column("input_id", Uuid, ForeignKey("execution_input.id"), nullable=False),
     Column("position", Integer, nullable=False),
     Column("reference", Text, nullable=False),
     Column("datum_id", Uuid),
@@ -353,8 +357,6 @@ execution_input_file = Table(
     Column("alias_version", Integer),
     Column("filename", Text),
     PrimaryKeyConstraint("input_id", "position"),
-    _within_project("execution_id", "execution"),
-    _within_project("input_id", "execution_input"),
     _within_project("datum_id", "datum"),
     ForeignKeyConstraint(["alias_id", "alias_version"], ["alias_history.alias_id", "alias_history.version"]),
     CheckConstraint("(alias_id IS NULL) = (alias_version IS NULL)", name="alias"),
@@ -367,8 +369,8 @@ execution_input_file = Table(
 execution_warning = Table(
     "execution_warning",
     metadata,
-    _project(),
-    Column("execution_id", Uuid, nullable=False),
+    _project_of_owner(),
+    Column("execution_id", Uuid, ForeignKey("execution.id"), nullable=False),
     Column("position", BIGINT, Identity(always=True), nullable=False),
     Column("code", Text, nullable=False),
     Column("message", Text, nullable=False),
@@ -379,7 +381,6 @@ execution_warning = Table(
     Column("before", JSONB),
     Column("after", JSONB),
     PrimaryKeyConstraint("execution_id", "position"),
-    _within_project("execution_id", "execution"),
     CheckConstraint(
         "code IN ('INPUT_CHANGED', 'SIDECAR_INVALID', 'SIDECAR_UNKNOWN_KEY', 'MOUNT_IGNORED', 'LOG_LIMITED')",
         name="code",

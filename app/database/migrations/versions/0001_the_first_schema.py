@@ -292,16 +292,10 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "keep_directories IN ('NONE', 'SUFFIX', 'FULL')", name=op.f("execution_input_keep_directories_check")
         ),
-        sa.ForeignKeyConstraint(
-            ["project_id", "execution_id"],
-            ["execution.project_id", "execution.id"],
-            name=op.f("execution_input_project_id_execution_id_fkey"),
-        ),
-        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("execution_input_project_id_fkey")),
+        sa.ForeignKeyConstraint(["execution_id"], ["execution.id"], name=op.f("execution_input_execution_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("execution_input_pkey")),
         sa.UniqueConstraint("execution_id", "name", name=op.f("execution_input_execution_id_name_key")),
         sa.UniqueConstraint("execution_id", "position", name=op.f("execution_input_execution_id_position_key")),
-        sa.UniqueConstraint("project_id", "id", name=op.f("execution_input_project_id_id_key")),
     )
     op.create_table(
         "execution_warning",
@@ -320,12 +314,7 @@ def upgrade() -> None:
             "code IN ('INPUT_CHANGED', 'SIDECAR_INVALID', 'SIDECAR_UNKNOWN_KEY', 'MOUNT_IGNORED', 'LOG_LIMITED')",
             name=op.f("execution_warning_code_check"),
         ),
-        sa.ForeignKeyConstraint(
-            ["project_id", "execution_id"],
-            ["execution.project_id", "execution.id"],
-            name=op.f("execution_warning_project_id_execution_id_fkey"),
-        ),
-        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("execution_warning_project_id_fkey")),
+        sa.ForeignKeyConstraint(["execution_id"], ["execution.id"], name=op.f("execution_warning_execution_id_fkey")),
         sa.PrimaryKeyConstraint("execution_id", "position", name=op.f("execution_warning_pkey")),
     )
     op.create_table(
@@ -369,7 +358,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["project_id", "datum_id"], ["datum.project_id", "datum.id"], name=op.f("upload_project_id_datum_id_fkey")
         ),
-        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("upload_project_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("upload_pkey")),
         sa.UniqueConstraint("datum_id", name=op.f("upload_datum_id_key")),
         sa.UniqueConstraint("project_id", "id", name=op.f("upload_project_id_id_key")),
@@ -421,7 +409,6 @@ def upgrade() -> None:
             ["datum.project_id", "datum.id"],
             name=op.f("alias_history_project_id_to_datum_id_fkey"),
         ),
-        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("alias_history_project_id_fkey")),
         sa.PrimaryKeyConstraint("alias_id", "version", name=op.f("alias_history_pkey")),
         sa.UniqueConstraint("id", name=op.f("alias_history_id_key")),
     )
@@ -458,22 +445,12 @@ def upgrade() -> None:
             ["alias_history.alias_id", "alias_history.version"],
             name=op.f("execution_input_file_alias_id_alias_version_fkey"),
         ),
+        sa.ForeignKeyConstraint(["input_id"], ["execution_input.id"], name=op.f("execution_input_file_input_id_fkey")),
         sa.ForeignKeyConstraint(
             ["project_id", "datum_id"],
             ["datum.project_id", "datum.id"],
             name=op.f("execution_input_file_project_id_datum_id_fkey"),
         ),
-        sa.ForeignKeyConstraint(
-            ["project_id", "execution_id"],
-            ["execution.project_id", "execution.id"],
-            name=op.f("execution_input_file_project_id_execution_id_fkey"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["project_id", "input_id"],
-            ["execution_input.project_id", "execution_input.id"],
-            name=op.f("execution_input_file_project_id_input_id_fkey"),
-        ),
-        sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("execution_input_file_project_id_fkey")),
         sa.PrimaryKeyConstraint("input_id", "position", name=op.f("execution_input_file_pkey")),
     )
     op.create_index(
