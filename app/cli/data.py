@@ -26,7 +26,7 @@ from app.cli.alias import At, Key, Limit, Reason, pages, resolve
 from app.cli.session import Session, command, errors, pairs, rows
 from app.client.client import ApiError
 from app.errors import BadUserInputError, ChecksumMismatchError
-from app.transfer.hashing import CHUNK_BYTES, Hasher
+from app.transfer.hashing import CHUNK_BYTES, Hasher, hash_file
 
 group = typer.Typer(help="Data: immutable files.", no_args_is_help=True)
 
@@ -164,8 +164,12 @@ async def _pull(
     target = to or Path(datum["name"].rsplit("/", 1)[-1])
     if target.is_dir():
         target = target / datum["name"].rsplit("/", 1)[-1]
+    if target.is_file() and not force and (await asyncio.to_thread(hash_file, target))[1].sha256 == _sha256(datum):
+        already = {"path": str(target), "datum": datum}
+        session.show(already, table=lambda: f"{target} is that file already, verified ({datum['id']})")
+        return
     if target.exists() and not force:
-        raise BadUserInputError(f"{target} is there already; give --force to replace it, or --to another name.")
+        raise BadUserInputError(f"{target} is there already, with other content; give --force to replace it, or --to another name.")
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with _progress(session) as progress, Hasher() as hasher, unfinished.open("xb") as file:
@@ -191,6 +195,10 @@ async def _pull(
     finally:
         unfinished.unlink(missing_ok=True)
     session.show({"path": str(target), "datum": datum}, table=lambda: f"Pulled {target} ({datum['id']})")
+
+
+def _sha256(datum: dict[str, Any]) -> str:
+    return str(datum["checksums"]["sha256"])
 
 
 def _publish(unfinished: Path, target: Path, force: bool) -> None:

@@ -140,6 +140,7 @@ def test_a_raw_document_is_sent_and_its_answer_printed(shell: _Shell, here: Path
 
 def test_a_file_that_is_there_is_not_replaced_unless_forced(shell: _Shell, here: Path) -> None:
     datum = shell.json("data", "push", "model.pkl")["datum"]["id"]
+    assert "already, verified" in shell.run("data", "pull", datum)
     (here / "model.pkl").write_text("mine")
     assert "is there already" in shell.fails(6, "data", "pull", datum)
     assert (here / "model.pkl").read_text() == "mine"
