@@ -55,6 +55,8 @@ async def _push(
     idempotency_key: Key = None,
 ) -> None:
     """Send a file, verify it, and point an alias at it in the same step."""
+    if alias is not None:
+        await _check_alias(session, alias)
     size = path.stat().st_size
     key = idempotency_key or secrets.token_hex(16)
     data = await session.client.execute(
@@ -107,6 +109,15 @@ async def _push(
     if pushed["change"]:
         text += f"\n{pushed['change']['alias']['name']} is now at version {pushed['change']['version']}"
     session.show(pushed, table=lambda: text)
+
+
+async def _check_alias(session: Session, alias: str) -> None:
+    """Has the server refuse a wrong name before any byte is sent; one that points nowhere yet is a good one."""
+    try:
+        await resolve(session, f"datum://{alias}")
+    except ApiError as error:
+        if error.code == "BAD_USER_INPUT":
+            raise
 
 
 async def _send_parts(
@@ -169,7 +180,9 @@ async def _pull(
         session.show(already, table=lambda: f"{target} is that file already, verified ({datum['id']})")
         return
     if target.exists() and not force:
-        raise BadUserInputError(f"{target} is there already, with other content; give --force to replace it, or --to another name.")
+        raise BadUserInputError(
+            f"{target} is there already, with other content; give --force to replace it, or --to another name."
+        )
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with _progress(session) as progress, Hasher() as hasher, unfinished.open("xb") as file:

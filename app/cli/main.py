@@ -68,7 +68,7 @@ def _serve(
     try:
         serve(Settings.from_environment().with_options(host=host, port=port, workers=workers))
     except UNABLE_TO_START as error:
-        fail(str(error), "INTERNAL")
+        fail(str(error), "CANNOT_START")
 
 
 @command(app, "query")

@@ -191,5 +191,5 @@ def _exit_with_code(work: Any) -> None:
 
 def fail(message: str, code: str) -> None:
     """Says what went wrong on standard error, and exits with the code of its kind."""
-    errors.print(Text.assemble(("Error ", "bold red"), (f"{code}: ", "red"), message))
+    errors.print(Text.assemble(("Error ", "bold red"), (f"{code}: ", "red"), message), soft_wrap=True)
     raise typer.Exit(EXIT_CODES.get(code, _UNEXPECTED))

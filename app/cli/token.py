@@ -88,4 +88,4 @@ def _bootstrap() -> None:
     try:
         typer.echo(f"Wrote a new token to {create_admin_token(Settings.from_environment())}")
     except UNABLE_TO_START as error:
-        fail(str(error), "INTERNAL")
+        fail(str(error), "CANNOT_START")
