@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from typing import Any, Self
+from uuid import UUID
 
 import orjson
 import strawberry
@@ -12,6 +13,7 @@ from app.api import inputs
 from app.api.context import Context, Info
 from app.api.scalars import given, given_object, not_found, read_id
 from app.api.types import Alias, AliasHistory, Datum, Execution, Project, Token, Upload
+from app.database.statements import Connection
 from app.domain import aliases, datums, executions, idempotency, projects, tokens, uploads
 from app.domain.access import Scope
 from app.domain.data_stores import store_for_upload
@@ -142,9 +144,7 @@ class Mutation:
         project_id = read_id("project", input.project)
         store_id = None if given(input.store) is None else read_id("store", input.store or "")
         async with context.write(Scope.WRITE, project_id) as connection:
-            claim = await idempotency.claim(
-                connection, context.caller, project_id, _request(context, "requestUpload", input)
-            )
+            claim = await _claim(connection, context, project_id, "requestUpload", input)
             store = await store_for_upload(connection, project_id, store_id)
             datum, upload = await uploads.request_upload(
                 connection,
@@ -171,9 +171,7 @@ class Mutation:
             raise LookupError(f"store {datum.store_id} of datum {datum.id} is gone")
         verified = await uploads.verify_upload(context.store(store), upload, datum, input.expected())
         async with context.write(Scope.WRITE, upload.project_id) as connection:
-            claim = await idempotency.claim(
-                connection, context.caller, upload.project_id, _request(context, "completeUpload", input)
-            )
+            claim = await _claim(connection, context, upload.project_id, "completeUpload", input)
             datum, outcome = await uploads.complete_upload(
                 connection,
                 context.caller,
@@ -229,9 +227,7 @@ class Mutation:
         context = info.context
         project_id, move = read_id("project", input.project), input.move()
         async with context.write(Scope.WRITE, project_id) as connection:
-            claim = await idempotency.claim(
-                connection, context.caller, project_id, _request(context, "setAlias", input)
-            )
+            claim = await _claim(connection, context, project_id, "setAlias", input)
             outcome = await aliases.set_alias(
                 connection, context.caller, project_id, move, reason=given(input.reason), claim=claim
             )
@@ -242,9 +238,7 @@ class Mutation:
         context = info.context
         project_id, moves = read_id("project", input.project), [each.move() for each in input.moves]
         async with context.write(Scope.WRITE, project_id) as connection:
-            claim = await idempotency.claim(
-                connection, context.caller, project_id, _request(context, "setAliases", input)
-            )
+            claim = await _claim(connection, context, project_id, "setAliases", input)
             outcomes, change_set_id = await aliases.set_aliases(
                 connection, context.caller, project_id, moves, reason=given(input.reason), claim=claim
             )
@@ -260,9 +254,7 @@ class Mutation:
         context = info.context
         project_id = read_id("project", input.project)
         async with context.write(Scope.WRITE, project_id) as connection:
-            claim = await idempotency.claim(
-                connection, context.caller, project_id, _request(context, "rollbackAlias", input)
-            )
+            claim = await _claim(connection, context, project_id, "rollbackAlias", input)
             outcome = await aliases.rollback_alias(
                 connection,
                 context.caller,
@@ -280,9 +272,7 @@ class Mutation:
         context = info.context
         project_id = read_id("project", input.project)
         async with context.write(Scope.WRITE, project_id) as connection:
-            claim = await idempotency.claim(
-                connection, context.caller, project_id, _request(context, "deleteAlias", input)
-            )
+            claim = await _claim(connection, context, project_id, "deleteAlias", input)
             outcome = await aliases.delete_alias(
                 connection,
                 context.caller,
@@ -299,9 +289,7 @@ class Mutation:
         context = info.context
         project_id, spec = read_id("project", input.project), input.spec()
         async with context.write(Scope.WRITE, project_id) as connection:
-            claim = await idempotency.claim(
-                connection, context.caller, project_id, _request(context, "createExecution", input)
-            )
+            claim = await _claim(connection, context, project_id, "createExecution", input)
             execution = await executions.create_execution(
                 connection, context.caller, project_id, spec, secrets=context.secrets, claim=claim
             )
@@ -315,9 +303,7 @@ class Mutation:
         if parameters is not None and not isinstance(parameters, dict):
             raise BadUserInputError("parameters is not a JSON object.")
         async with context.write(Scope.WRITE, original.project_id) as connection:
-            claim = await idempotency.claim(
-                connection, context.caller, original.project_id, _request(context, "copyExecution", input)
-            )
+            claim = await _claim(connection, context, original.project_id, "copyExecution", input)
             execution = await executions.copy_execution(
                 connection,
                 context.caller,
@@ -361,8 +347,10 @@ async def _upload(context: Context, text: str) -> tuple[uploads.Upload, datums.D
     return upload, datum
 
 
-def _request(context: Context, mutation: str, input: Any) -> idempotency.Request | None:
-    """The input's idempotency key, with a fingerprint of everything else in it."""
+async def _claim(
+    connection: Connection, context: Context, project_id: UUID, mutation: str, input: Any
+) -> idempotency.Claim | None:
+    """Claims the input's idempotency key, with a fingerprint of everything else in it."""
     key = given(input.idempotency_key)
     if key is None:
         return None
@@ -376,4 +364,5 @@ def _request(context: Context, mutation: str, input: Any) -> idempotency.Request
         content = orjson.dumps(rest, default=encode, option=orjson.OPT_SORT_KEYS)
     except TypeError as error:
         raise BadUserInputError(f"The input cannot be read as JSON: {error}.") from error
-    return idempotency.Request(mutation, key, context.secrets.fingerprint(content))
+    request = idempotency.Request(mutation, key, context.secrets.fingerprint(content))
+    return await idempotency.claim(connection, context.caller, project_id, request)

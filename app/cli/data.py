@@ -74,6 +74,7 @@ async def _push(
         },
     )
     upload = data["requestUpload"]["upload"]["id"]
+    sent = False
     try:
         with _progress(session) as progress, path.open("rb") as file, Hasher() as hasher:
             task = progress.add_task(path.name, total=size)
@@ -81,14 +82,14 @@ async def _push(
             if os.fstat(file.fileno()).st_size != size:
                 raise BadUserInputError(f"{path} changed while it was sent; push it again.")
             digests = hasher.digests()
-    except BaseException:
-        # a later retry with the same key goes on with the same upload
-        if idempotency_key is None:
+        sent = True
+    finally:
+        # unless a later retry with the same key shall go on with the same upload
+        if not sent and idempotency_key is None:
             await session.client.send(
                 "mutation($input: AbortUploadInput!) { abortUpload(input: $input) { datum { id } } }",
                 {"input": {"upload": upload}},
             )
-        raise
     done = await session.client.execute(
         f"mutation($input: CompleteUploadInput!) {{ completeUpload(input: $input) {{ datum {{ {_WHOLE} }}"
         " change { version alias { name } } } }",
@@ -175,7 +176,7 @@ async def _pull(
     target = to or Path(datum["name"].rsplit("/", 1)[-1])
     if target.is_dir():
         target = target / datum["name"].rsplit("/", 1)[-1]
-    if target.is_file() and not force and (await asyncio.to_thread(hash_file, target))[1].sha256 == _sha256(datum):
+    if not force and target.is_file() and await asyncio.to_thread(_holds, target, datum):
         already = {"path": str(target), "datum": datum}
         session.show(already, table=lambda: f"{target} is that file already, verified ({datum['id']})")
         return
@@ -210,8 +211,9 @@ async def _pull(
     session.show({"path": str(target), "datum": datum}, table=lambda: f"Pulled {target} ({datum['id']})")
 
 
-def _sha256(datum: dict[str, Any]) -> str:
-    return str(datum["checksums"]["sha256"])
+def _holds(path: Path, datum: dict[str, Any]) -> bool:
+    size, digests = hash_file(path)
+    return size == int(datum["size"]) and digests.sha256 == datum["checksums"]["sha256"]
 
 
 def _publish(unfinished: Path, target: Path, force: bool) -> None:

@@ -48,10 +48,8 @@ class Claim:
     replayed: bool
 
 
-async def claim(connection: Connection, caller: Caller, project_id: UUID, request: Request | None) -> Claim | None:
-    """Claims the request's key. None without a key; IDEMPOTENCY_MISMATCH when it was used with another input."""
-    if request is None:
-        return None
+async def claim(connection: Connection, caller: Caller, project_id: UUID, request: Request) -> Claim:
+    """Claims the request's key; IDEMPOTENCY_MISMATCH when it was used with another input."""
     require_text("idempotencyKey", request.key, longest=256)
     scope = {
         "actor_id": caller.actor_id,

@@ -150,7 +150,7 @@ def test_a_file_that_is_there_is_not_replaced_unless_forced(shell: _Shell, here:
 
 def test_errors_say_what_to_do_and_exit_by_kind(shell: _Shell, data_dir: Path, tmp_path: Path) -> None:
     assert "There is no project 'nope'" in shell.fails(4, "alias", "set", "a", "b", "--project", "nope")
-    assert "name is" not in shell.fails(6, "data", "push", "model.pkl", "--alias", "bad name", "--tag", "refused")
+    assert "bad name" in shell.fails(6, "data", "push", "model.pkl", "--alias", "bad name", "--tag", "refused")
     assert "refused" not in shell.run("data", "ls", "--status", "pending", "--status", "expired")
     assert "model.txt" in shell.fails(2, "data", "push", "model.txt")
     assert "expected NAME=VALUE" in shell.fails(6, "execution", "create", "-c", "x", "-i", "model")
