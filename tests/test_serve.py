@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from app.database.embedded import EmbeddedPostgres
+from app.database.migrate import create_database
 from tests.running import children_of, serving, waymark
 
 
@@ -103,6 +106,19 @@ def test_an_external_database_asks_for_a_secret_key(data_dir: Path) -> None:
     wrong = waymark(data_dir, "serve", WAYMARK_DATABASE_URL="postgresql://127.0.0.1:1/none")
     assert wrong.returncode == 1
     assert "WAYMARK_SECRET_KEY must be set" in wrong.stderr
+
+
+def test_it_serves_from_another_database_with_a_token_of_the_operators(
+    data_dir: Path, postgres: EmbeddedPostgres
+) -> None:
+    asyncio.run(create_database(postgres.url("postgres"), "external"))
+    token = "the operator's own token, long enough"
+    settings = {"WAYMARK_SECRET_KEY": "k" * 32, "WAYMARK_BOOTSTRAP_TOKEN": token}
+    with serving(data_dir, WAYMARK_DATABASE_URL=postgres.url("external"), **settings):
+        assert not (data_dir / "token").exists()
+        assert not (data_dir / "postgres").exists()
+        assert waymark(data_dir, "project", "list", "--token", token).returncode == 0
+        assert waymark(data_dir, "project", "list", "--token", "another").returncode == 3
 
 
 def test_several_processes_serve_one_address(data_dir: Path) -> None:

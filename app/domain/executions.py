@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, not_, select
+from sqlalchemy import and_, exists, not_, select
 
 from app.database import tables
 from app.database.statements import Connection, Statement, columns
@@ -285,12 +285,11 @@ EXECUTIONS_USING_DATUM = Listing(
 EXECUTIONS_USING_ALIAS = Listing(
     _execution,
     Execution,
-    parent=lambda alias_id: exists(
-        select(_file.c.position).where(_file.c.execution_id == _execution.c.id, _file.c.alias_id == alias_id)
-    ),
+    parent=lambda alias_id: _uses(_file.c.alias_id == alias_id),
     orders={"number": Order(("number",), descending=True)},
     conditions={
-        "datum": _uses(_file.c.datum_id == identity("datum")),
+        # through this alias: the same file may also have come by another way
+        "datum": lambda alias_id: _uses(and_(_file.c.alias_id == alias_id, _file.c.datum_id == identity("datum"))),
     },
 )
 

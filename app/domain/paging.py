@@ -23,6 +23,9 @@ Record = TypeVar("Record")
 
 Int32 = NewType("Int32", int)
 
+#: A row's condition, or what makes one that also speaks of the parent's id.
+Condition = ColumnElement[bool] | Callable[[ColumnElement[UUID]], ColumnElement[bool]]
+
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 500
 
@@ -83,7 +86,7 @@ class Listing(Generic[Record]):
         *,
         parent: Callable[[ColumnElement[UUID]], ColumnElement[bool]] | None,
         orders: Mapping[str, Order],
-        conditions: Mapping[str, ColumnElement[bool]] | None = None,
+        conditions: Mapping[str, Condition] | None = None,
     ) -> None:
         self._source = source
         self._parent = parent
@@ -143,7 +146,10 @@ class Listing(Generic[Record]):
         )
 
     def _rows_of_parent(self, parents: FromClause, where: tuple[str, ...]) -> Select[Any]:
-        rows = select(*self._columns).where(*(self._conditions[name] for name in where))
+        rows = select(*self._columns)
+        for name in where:
+            condition = self._conditions[name]
+            rows = rows.where(condition(parents.c.id) if callable(condition) else condition)
         return rows if self._parent is None else rows.where(self._parent(parents.c.id))
 
     def _build_page_statement(
