@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import time
 from collections.abc import Mapping
@@ -10,16 +11,21 @@ from uuid import uuid4
 
 import orjson
 import structlog
+from cross_web import AsyncHTTPRequestAdapter
 from cross_web import HTTPException as ViewError
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
+from strawberry.http import GraphQLHTTPResponse
+from strawberry.schema.exceptions import InvalidOperationTypeError
+from strawberry.types import ExecutionResult
 
 from app.api.context import Context
 from app.api.schema import schema
@@ -32,8 +38,28 @@ from app.errors import AppError, BadUserInputError, UnauthenticatedError
 log = structlog.get_logger("waymark.http")
 
 
+_JSON = "application/json"
+_GRAPHQL_JSON = "application/graphql-response+json"
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Waymark: the GraphQL endpoint</title>
+<style>body { font: 1rem/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem;
+color-scheme: light dark }
+pre { overflow-x: auto; padding: 1rem; border: 1px solid #8888; border-radius: .5rem }</style>
+<h1>This is Waymark's GraphQL endpoint</h1>
+<p>Send queries here by POST, as JSON, with a token:</p>
+<pre>curl -s %s/graphql \\
+  -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
+  -d '{"query": "{ viewer { name projects { nodes { slug } } } }"}'</pre>
+<p>Introspection tells the whole schema, with a description of every field. On the server's own machine,
+<code>waymark query '{ viewer { name } }'</code> needs no token.</p>
+</html>
+"""
+
+
 class GraphQLView(GraphQL[Context, None]):
-    """Strawberry's view, authenticated, with every failure as JSON."""
+    """Strawberry's view as the GraphQL-over-HTTP specification wants it, authenticated, every failure in JSON."""
 
     def __init__(self) -> None:
         super().__init__(schema, graphql_ide=None, subscription_protocols=())
@@ -41,9 +67,9 @@ class GraphQLView(GraphQL[Context, None]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive=receive)
         try:
-            response = await self.run(request)
+            response = await self._respond(request)
         except ViewError as error:
-            response = _failure(error.status_code, error.reason)
+            response = _view_failure(error)
         except UnauthenticatedError as error:
             response = _failure(401, error.message, error.extensions)
             response.headers["WWW-Authenticate"] = "Bearer"
@@ -51,18 +77,54 @@ class GraphQLView(GraphQL[Context, None]):
             response = _failure(400, error.message, error.extensions)
         await response(scope, receive, send)
 
+    async def _respond(self, request: Request) -> Response:
+        accept = request.headers.get("accept", "")
+        if request.method == "GET" and "query" not in request.query_params and "text/html" in accept:
+            page = HTMLResponse(_PAGE % html.escape(str(request.base_url).rstrip("/")))
+            page.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+            return page
+        if negotiate(accept) is None:
+            raise ViewError(406, f"This answers in {_GRAPHQL_JSON} or {_JSON}; Accept names neither.")
+        response: Response = await self.run(request)
+        return response
+
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         services: Services = request.app.state.services
         caller = await _authenticated(services, request)
         structlog.contextvars.bind_contextvars(actor=caller.name)
         return Context(services, caller, services.settings.public_url or str(request.base_url).rstrip("/"))
 
+    async def get_sub_response(self, request: Request | WebSocket) -> Response:
+        response = await super().get_sub_response(request)
+        response.media_type = negotiate(request.headers.get("accept", ""))
+        return response
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> Any:
+        kind = (request.content_type or "").partition(";")[0].strip().lower()
+        if request.method == "POST" and kind != _JSON:
+            raise ViewError(415, f"Content-Type is {kind or 'missing'}; expected {_JSON}.")
+        return await super().parse_http_body(request)
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        response = await super().process_result(request, result)
+        if result.data is None and not any(error.path for error in result.errors or ()):
+            # nothing was executed, which is told by there being no data at all
+            del response["data"]
+        return response
+
+    def create_response(
+        self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
+    ) -> Response:
+        response = super().create_response(response_data, sub_response)
+        response.headers["Content-Type"] = f"{sub_response.media_type}; charset=utf-8"
+        if sub_response.media_type == _GRAPHQL_JSON and "data" not in response_data:
+            response.status_code = 400
+        return response
+
     def parse_json(self, data: str | bytes) -> Any:
         parsed = super().parse_json(data)
         if not isinstance(parsed, dict | list):
-            raise ViewError(
-                400, 'The request is no JSON object; expected one such as {"query": "{ viewer { name } }"}.'
-            )
+            raise ViewError(400, 'Not a JSON object; expected one such as {"query": "{ viewer { name } }"}.')
         return parsed
 
     def decode_json(self, data: str | bytes) -> object:
@@ -70,6 +132,37 @@ class GraphQLView(GraphQL[Context, None]):
 
     def encode_json(self, data: object) -> bytes:
         return orjson.dumps(data)
+
+
+def negotiate(accept: str) -> str | None:
+    """The media type to answer in; None if the client takes neither. What it names first wins among equals."""
+    if not accept.strip():
+        return _JSON
+    ranges: list[tuple[float, str]] = []
+    for each in accept.split(","):
+        name, *parameters = [part.strip().lower() for part in each.split(";")]
+        weight = next((part.removeprefix("q=") for part in parameters if part.startswith("q=")), "1")
+        try:
+            ranges.append((float(weight), name))
+        except ValueError:
+            continue
+    for quality, name in sorted(ranges, key=lambda each: -each[0]):
+        if quality > 0 and name in (_JSON, _GRAPHQL_JSON):
+            return name
+        if quality > 0 and name in ("*/*", "application/*"):
+            return _JSON
+    return None
+
+
+def _view_failure(error: ViewError) -> Response:
+    if isinstance(error.__cause__, InvalidOperationTypeError):
+        response = _failure(405, "Mutations are sent by POST.")
+        response.headers["Allow"] = "POST"
+        return response
+    response = _failure(error.status_code, error.reason)
+    if error.status_code == 405:
+        response.headers["Allow"] = "GET, POST"
+    return response
 
 
 def _failure(status: int, message: str, extensions: Mapping[str, object] | None = None) -> Response:
@@ -94,7 +187,10 @@ def graphql_route(max_body_bytes: int) -> Route:
     return Route(
         "/graphql",
         GraphQLView(),
-        middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=max_body_bytes)],
+        middleware=[
+            Middleware(RequestBodyLimitMiddleware, max_body_size=max_body_bytes),
+            Middleware(GZipMiddleware, minimum_size=1024),
+        ],
     )
 
 
@@ -143,6 +239,8 @@ class RequestLog:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
                 headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("X-Frame-Options", "DENY")
+                headers.setdefault("Referrer-Policy", "no-referrer")
             await send(message)
 
         try:
