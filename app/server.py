@@ -63,7 +63,7 @@ def create_app(settings: Settings, *, prepare_connection: Prepare = prepare) -> 
             yield
 
     return Starlette(
-        routes=[graphql_route(settings.max_body_bytes), *links.ROUTES, *HEALTH_ROUTES],
+        routes=[graphql_route(settings), *links.ROUTES, *HEALTH_ROUTES],
         middleware=[Middleware(RequestLog)],
         exception_handlers={HTTPException: links.refuse, 500: links.refuse},
         lifespan=lifespan,

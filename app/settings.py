@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +26,22 @@ def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
     if base := environment.get("XDG_DATA_HOME"):
         return Path(base) / "waymark"
     return Path.home() / ".local" / "share" / "waymark"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentLimits:
+    """What one GraphQL document may ask for; each field is one WAYMARK_… variable."""
+
+    max_tokens: int = 10_000
+    #: Fields within fields.
+    max_depth: int = 16
+    max_aliases: int = 500
+    #: Fields as written, fragments counted once.
+    max_fields: int = 2_000
+    #: Fields of one name, as written.
+    max_repeats: int = 500
+    #: Fields that may be completed, list sizes multiplied.
+    max_cost: int = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +67,9 @@ class Settings:
     #: Seconds that requests under way get at shutdown.
     shutdown_grace: int = 5
     max_body_bytes: int = 2 * 1024 * 1024
+    document_limits: DocumentLimits = DocumentLimits()
+    #: Seconds that a query may take.
+    query_timeout: int = 30
     log_level: str = "INFO"
     log_format: str = "text"
 
@@ -74,15 +93,13 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Reads WAYMARK_… variables; a wrong one is a SettingsError."""
-        values: dict[str, Any] = {"data_dir": default_data_dir(environment)}
-        for field, read in _READERS.items():
-            name = f"WAYMARK_{field.upper()}"
-            if text := environment.get(name):
-                try:
-                    values[field] = read(text)
-                except ValueError as error:
-                    raise SettingsError(f"{name}: {error}") from error
-        return cls(**values)
+        return cls(
+            data_dir=default_data_dir(environment),
+            document_limits=DocumentLimits(
+                **_read(environment, {each.name: _positive for each in fields(DocumentLimits)})
+            ),
+            **_read(environment, _READERS),
+        )
 
     def with_options(self, **options: object) -> Self:
         """These settings with what the command line gave, where it gave something."""
@@ -107,6 +124,19 @@ class ClientSettings:
             token=environment.get("WAYMARK_TOKEN") or None,
             project=environment.get("WAYMARK_PROJECT") or "default",
         )
+
+
+def _read(environment: Mapping[str, str], readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+    """The variables that are set, each by its reader."""
+    values = {}
+    for field, read in readers.items():
+        name = f"WAYMARK_{field.upper()}"
+        if text := environment.get(name):
+            try:
+                values[field] = read(text)
+            except ValueError as error:
+                raise SettingsError(f"{name}: {error}") from error
+    return values
 
 
 def _positive(text: str) -> int:
@@ -152,6 +182,7 @@ _READERS: dict[str, Any] = {
     "upload_lifetime": lambda text: timedelta(seconds=_positive(text)),
     "shutdown_grace": _positive,
     "max_body_bytes": _positive,
+    "query_timeout": _positive,
     "log_level": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
     "log_format": _one_of("text", "json"),
 }

@@ -128,7 +128,9 @@ class _InProcess(uvicorn.Server):
 
 @pytest.fixture
 async def server(database_url: str, tmp_path: Path) -> AsyncIterator[LiveServer]:
-    settings = Settings(data_dir=tmp_path, database_url=database_url, secret_key=SECRET_KEY, database_pool_size=20)
+    settings = Settings(
+        data_dir=tmp_path, database_url=database_url, secret_key=SECRET_KEY, database_pool_size=20, query_timeout=3
+    )
     statements: list[str] = []
 
     async def listen(connection: Connection) -> None:

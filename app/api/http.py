@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 import time
@@ -13,6 +14,7 @@ import orjson
 import structlog
 from cross_web import AsyncHTTPRequestAdapter
 from cross_web import HTTPException as ViewError
+from graphql import GraphQLError
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
@@ -23,17 +25,19 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.http import GraphQLHTTPResponse
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 
 from app.api.context import Context
-from app.api.schema import schema
+from app.api.limits import only_reads
+from app.api.schema import make_schema
 from app.api.services import Services
 from app.domain.access import Caller, Via
 from app.domain.tokens import authenticate
 from app.domain.transactions import UNAVAILABLE, reading
-from app.errors import AppError, BadUserInputError, UnauthenticatedError
+from app.errors import AppError, BadUserInputError, LimitExceededError, UnauthenticatedError
+from app.settings import Settings
 
 log = structlog.get_logger("waymark.http")
 
@@ -50,7 +54,8 @@ pre { overflow-x: auto; padding: 1rem; border: 1px solid #8888; border-radius: .
 <h1>This is Waymark's GraphQL endpoint</h1>
 <p>Send queries here by POST, as JSON, with a token:</p>
 <pre>curl -s %s/graphql \\
-  -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
+  -H "Authorization: Bearer $TOKEN" \\
+  -H "Content-Type: application/json" \\
   -d '{"query": "{ viewer { name projects { nodes { slug } } } }"}'</pre>
 <p>Introspection tells the whole schema, with a description of every field. On the server's own machine,
 <code>waymark query '{ viewer { name } }'</code> needs no token.</p>
@@ -61,8 +66,10 @@ pre { overflow-x: auto; padding: 1rem; border: 1px solid #8888; border-radius: .
 class GraphQLView(GraphQL[Context, None]):
     """Strawberry's view as the GraphQL-over-HTTP specification wants it, authenticated, every failure in JSON."""
 
-    def __init__(self) -> None:
-        super().__init__(schema, graphql_ide=None, subscription_protocols=())
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(make_schema(settings.document_limits), graphql_ide=None, subscription_protocols=())
+        self._limits = settings.document_limits
+        self._query_timeout = settings.query_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive=receive)
@@ -104,6 +111,19 @@ class GraphQLView(GraphQL[Context, None]):
         if request.method == "POST" and kind != _JSON:
             raise ViewError(415, f"Content-Type is {kind or 'missing'}; expected {_JSON}.")
         return await super().parse_http_body(request)
+
+    async def execute_single(self, *args: Any, **kwargs: Any) -> ExecutionResult:
+        # a write is short, but completing an upload reads it whole: neither is cut off half way
+        data: GraphQLRequestData = kwargs["request_data"]
+        if not only_reads(data.query or "", data.operation_name, self._limits):
+            return await super().execute_single(*args, **kwargs)
+        try:
+            async with asyncio.timeout(self._query_timeout):
+                return await super().execute_single(*args, **kwargs)
+        except TimeoutError:
+            late = LimitExceededError(f"The query took more than {self._query_timeout} s (WAYMARK_QUERY_TIMEOUT).")
+            error = GraphQLError(late.message, original_error=late, extensions=dict(late.extensions))
+            return ExecutionResult(data=None, errors=[error])
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         response = await super().process_result(request, result)
@@ -183,12 +203,12 @@ async def _authenticated(services: Services, request: Request | WebSocket) -> Ca
         return await authenticate(connection, secret.strip(), Via(via))
 
 
-def graphql_route(max_body_bytes: int) -> Route:
+def graphql_route(settings: Settings) -> Route:
     return Route(
         "/graphql",
-        GraphQLView(),
+        GraphQLView(settings),
         middleware=[
-            Middleware(RequestBodyLimitMiddleware, max_body_size=max_body_bytes),
+            Middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes),
             Middleware(GZipMiddleware, minimum_size=1024),
         ],
     )

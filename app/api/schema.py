@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import strawberry
 import structlog
 from graphql import GraphQLError
-from strawberry.extensions import MaskErrors, ParserCache, ValidationCache
+from strawberry.extensions import MaskErrors
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
+from app.api.limits import DocumentGuard
 from app.api.mutations import Mutation
 from app.api.queries import Query
 from app.api.scalars import SCALARS
 from app.errors import AppError
+from app.settings import DocumentLimits
 
 log = structlog.get_logger("waymark.graphql")
-
-_CACHED_DOCUMENTS = 512
 
 
 def is_unexpected(error: GraphQLError) -> bool:
@@ -49,17 +50,14 @@ class _Schema(strawberry.Schema):
                 log.error("unexpected error", path=error.path, exc_info=error.original_error)
 
 
-schema = _Schema(
-    query=Query,
-    mutation=Mutation,
-    config=StrawberryConfig(scalar_map=SCALARS),
-    extensions=[
-        lambda: ParserCache(maxsize=_CACHED_DOCUMENTS),
-        lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),
-        _Mask,
-    ],
-)
+def make_schema(limits: DocumentLimits) -> strawberry.Schema:
+    return _Schema(
+        query=Query,
+        mutation=Mutation,
+        config=StrawberryConfig(scalar_map=SCALARS),
+        extensions=[partial(DocumentGuard, limits), _Mask],
+    )
 
 
 if __name__ == "__main__":
-    sys.stdout.write(schema.as_str() + "\n")
+    sys.stdout.write(make_schema(DocumentLimits()).as_str() + "\n")

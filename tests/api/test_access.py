@@ -8,7 +8,8 @@ import aiohttp
 import pytest
 from graphql import GraphQLInputObjectType, GraphQLNonNull, GraphQLObjectType, is_list_type, is_non_null_type
 
-from app.api.schema import schema
+from app.api.schema import make_schema
+from app.settings import DocumentLimits
 from tests.api.test_data import push
 from tests.conftest import LiveServer
 
@@ -18,7 +19,7 @@ _SET = "mutation($input: SetAliasInput!) { setAlias(input: $input) { alias { id 
 
 
 def _mutations() -> dict[str, Any]:
-    mutation = schema._schema.mutation_type
+    mutation = make_schema(DocumentLimits())._schema.mutation_type
     assert isinstance(mutation, GraphQLObjectType)
     return dict(mutation.fields)
 

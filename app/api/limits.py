@@ -1,0 +1,243 @@
+"""What one document may ask for. Each limit has a setting, and its error names both.
+
+The document's shape is judged in one memoised pass before validation, some of whose rules take time that grows with the
+square of the document; its cost after it, as cost depends on types and on the actual variables.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    ListValueNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    ValueNode,
+    VariableNode,
+    get_named_type,
+    get_operation_ast,
+    parse,
+    validate,
+)
+from strawberry.extensions import SchemaExtension
+
+from app.domain.paging import DEFAULT_PAGE_SIZE
+from app.errors import LimitExceededError
+from app.settings import DocumentLimits
+
+_CACHED_DOCUMENTS = 512
+#: Arguments that say how many items a field has: a number, or a list with one entry for each.
+_SIZES = ("first", "last", "references")
+
+
+def _refuse(what: str, setting: str) -> GraphQLError:
+    return GraphQLError(f"The document {what} (WAYMARK_{setting}).", extensions={"code": LimitExceededError.code})
+
+
+class DocumentGuard(SchemaExtension):
+    """Parses, limits and validates, each document once; judges the cost of each operation."""
+
+    def __init__(self, limits: DocumentLimits) -> None:
+        super().__init__()
+        self._limits = limits
+
+    def on_parse(self) -> Iterator[None]:
+        context = self.execution_context
+        context.graphql_document = _parsed(context.query or "", self._limits)
+        yield
+
+    def on_validate(self) -> Iterator[None]:
+        context = self.execution_context
+        schema: GraphQLSchema = context.schema._schema
+        if context.graphql_document is not None:
+            context.pre_execution_errors = _faults(schema, context.graphql_document, self._limits)
+        yield
+
+    def on_execute(self) -> Iterator[None]:
+        context = self.execution_context
+        if context.graphql_document is not None:
+            schema: GraphQLSchema = context.schema._schema
+            cost = _Cost(schema, context.graphql_document, context.variables or {}).of(context.operation_name)
+            if cost > self._limits.max_cost:
+                raise _refuse(
+                    f"may complete {cost} fields, list sizes multiplied; at most {self._limits.max_cost} are allowed:"
+                    " ask for smaller pages",
+                    "MAX_COST",
+                )
+        yield
+
+
+def only_reads(query: str, operation_name: str | None, limits: DocumentLimits) -> bool:
+    """Whether an operation is a query, or cannot be read at all."""
+    try:
+        operation = get_operation_ast(_parsed(query, limits), operation_name)
+    except GraphQLError:
+        return True
+    return operation is None or operation.operation is OperationType.QUERY
+
+
+@lru_cache(maxsize=_CACHED_DOCUMENTS)
+def _parsed(query: str, limits: DocumentLimits) -> DocumentNode:
+    return parse(query, max_tokens=limits.max_tokens)
+
+
+@lru_cache(maxsize=_CACHED_DOCUMENTS)
+def _faults(schema: GraphQLSchema, document: DocumentNode, limits: DocumentLimits) -> list[GraphQLError]:
+    fault = _Shape(document).fault(limits)
+    return [fault] if fault else validate(schema, document)
+
+
+@dataclass
+class _Shape:
+    """How large and how deep a document is."""
+
+    document: DocumentNode
+    fields: int = 0
+    aliases: int = 0
+    names: Counter[str] = field(default_factory=Counter)
+
+    def fault(self, limits: DocumentLimits) -> GraphQLError | None:
+        fragments = {
+            each.name.value: each for each in self.document.definitions if isinstance(each, FragmentDefinitionNode)
+        }
+        depths: dict[str, int] = {}
+        for fragment in fragments.values():
+            self._count(fragment.selection_set)
+        depth = 0
+        for each in self.document.definitions:
+            if isinstance(each, OperationDefinitionNode):
+                self._count(each.selection_set)
+                depth = max(depth, _depth(each.selection_set, fragments, depths, limits.max_depth))
+        most = max(self.names.values(), default=0)
+        if depth > limits.max_depth:
+            return _refuse(f"is more than {limits.max_depth} fields deep", "MAX_DEPTH")
+        if self.aliases > limits.max_aliases:
+            return _refuse(f"has {self.aliases} aliases; at most {limits.max_aliases} are allowed", "MAX_ALIASES")
+        if self.fields > limits.max_fields or most > limits.max_repeats:
+            return _refuse(
+                f"has {self.fields} fields, one name {most} times; at most {limits.max_fields}, and"
+                f" {limits.max_repeats} of one name, are allowed",
+                "MAX_FIELDS",
+            )
+        return None
+
+    def _count(self, selection_set: SelectionSetNode) -> None:
+        for each in selection_set.selections:
+            if isinstance(each, FieldNode):
+                self.fields += 1
+                self.aliases += each.alias is not None
+                self.names[(each.alias or each.name).value] += 1
+            elif isinstance(each, FragmentSpreadNode):
+                # spreads of one fragment are compared with each other as fields of one name are
+                self.names[f"...{each.name.value}"] += 1
+            if isinstance(each, FieldNode | InlineFragmentNode) and each.selection_set:
+                self._count(each.selection_set)
+
+
+def _depth(
+    selection_set: SelectionSetNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    known: dict[str, int],
+    enough: int,
+) -> int:
+    """How many fields deep a selection is, counting no further than just past `enough`; each fragment once."""
+    deepest = 0
+    for each in selection_set.selections:
+        depth = 0
+        if isinstance(each, FieldNode):
+            depth = 1
+            if each.selection_set and enough > 0:
+                depth += _depth(each.selection_set, fragments, known, enough)
+        elif isinstance(each, InlineFragmentNode):
+            depth = _depth(each.selection_set, fragments, known, enough)
+        elif isinstance(each, FragmentSpreadNode) and each.name.value in fragments:
+            name = each.name.value
+            if name not in known:
+                # a fragment that contains itself is for validation to refuse
+                known[name] = 0
+                known[name] = _depth(fragments[name].selection_set, fragments, known, enough)
+            depth = known[name]
+        deepest = max(deepest, depth)
+    return deepest
+
+
+class _Cost:
+    """How many fields an operation may complete: a page's size multiplies what is selected of its items."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, variables: Mapping[str, Any]) -> None:
+        self._schema = schema
+        self._document = document
+        self._variables = variables
+        self._fragments = {
+            each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)
+        }
+        self._known: dict[str, int] = {}
+
+    def of(self, operation_name: str | None) -> int:
+        for each in self._document.definitions:
+            if isinstance(each, OperationDefinitionNode) and (
+                operation_name is None or (each.name and each.name.value == operation_name)
+            ):
+                root = self._schema.get_root_type(each.operation)
+                return self._of(each.selection_set, root) if root else 0
+        return 0
+
+    def _of(self, selection_set: SelectionSetNode, parent: GraphQLNamedType | None) -> int:
+        total = 0
+        for each in selection_set.selections:
+            if isinstance(each, FieldNode):
+                total += self._of_field(each, parent)
+            elif isinstance(each, InlineFragmentNode):
+                kind = self._schema.get_type(each.type_condition.name.value) if each.type_condition else parent
+                total += self._of(each.selection_set, kind)
+            elif isinstance(each, FragmentSpreadNode):
+                name = each.name.value
+                if name not in self._known:
+                    fragment = self._fragments[name]
+                    kind = self._schema.get_type(fragment.type_condition.name.value)
+                    self._known[name] = self._of(fragment.selection_set, kind)
+                total += self._known[name]
+        return total
+
+    def _of_field(self, node: FieldNode, parent: GraphQLNamedType | None) -> int:
+        if not node.selection_set:
+            return 1
+        definition = (
+            parent.fields.get(node.name.value) if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType) else None
+        )
+        if definition is None:
+            # introspection, which is limited by its own rule
+            return 1
+        sizes = [name for name in _SIZES if name in definition.args]
+        times = self._size(node, sizes) if sizes else 1
+        return 1 + times * self._of(node.selection_set, get_named_type(definition.type))
+
+    def _size(self, node: FieldNode, names: list[str]) -> int:
+        given = [self._value(each.value) for each in node.arguments or () if each.name.value in names]
+        return max((size for size in given if size is not None), default=DEFAULT_PAGE_SIZE)
+
+    def _value(self, node: ValueNode) -> int | None:
+        if isinstance(node, IntValueNode):
+            return abs(int(node.value))
+        if isinstance(node, ListValueNode):
+            return len(node.values)
+        value = self._variables.get(node.name.value) if isinstance(node, VariableNode) else None
+        if isinstance(value, list):
+            return len(value)
+        return abs(value) if isinstance(value, int) else None
