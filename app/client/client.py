@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
 import aiohttp
@@ -36,21 +36,18 @@ class Client:
     def __init__(self, url: str, token: str, *, via: str = "API") -> None:
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "X-Waymark-Via": via}
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_ANSWER_SECONDS)
-        self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+        self._api = await self._sessions.enter_async_context(aiohttp.ClientSession(timeout=timeout))
+        # files are taken as the store has them: decompressed, they would have other hashes
+        files = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+        self._files = await self._sessions.enter_async_context(files)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._open.close()
-
-    @property
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("use the client as an asynchronous context manager")
-        return self._session
+        await self._sessions.aclose()
 
     async def execute(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Sends one operation and returns its data; the first error in the answer is raised as ApiError."""
@@ -65,7 +62,7 @@ class Client:
         body = {"query": query, "variables": dict(variables or {})}
         async with (
             self._reaching(),
-            self._open.post(f"{self.url}/graphql", json=body, headers=self._headers) as response,
+            self._api.post(f"{self.url}/graphql", json=body, headers=self._headers) as response,
         ):
             if "json" not in response.content_type:
                 raise UnreachableError(f"{self.url} answered {response.status} and no JSON; is it a Waymark server?")
@@ -76,14 +73,14 @@ class Client:
         """Sends bytes to a signed link."""
         async with (
             self._reaching(),
-            self._open.put(url, data=chunks, headers={**headers, "Content-Length": str(size)}) as response,
+            self._files.put(url, data=chunks, headers={**headers, "Content-Length": str(size)}) as response,
         ):
             await _refuse_failure(response)
 
     @asynccontextmanager
     async def get(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """The bytes behind a signed link."""
-        async with self._reaching(), self._open.get(url) as response:
+        async with self._reaching(), self._files.get(url) as response:
             await _refuse_failure(response)
             yield response.content.iter_chunked(1024 * 1024)
 
