@@ -13,6 +13,8 @@ from app.domain.data_stores import DataStoreKind
 from app.domain.datums import ChecksumEvidence, DatumOrigin, DatumStatus
 from app.domain.executions import ExecutionStatus, KeepDirectories
 from app.domain.executions import WarningCode as ExecutionWarningCode
+from app.domain.lineage import Direction as LineageDirection
+from app.domain.lineage import EdgeKind as LineageEdgeKind
 
 __all__ = [
     "AliasHistoryKind",
@@ -26,6 +28,8 @@ __all__ = [
     "ExecutionStatus",
     "ExecutionWarningCode",
     "KeepDirectories",
+    "LineageDirection",
+    "LineageEdgeKind",
     "OrderDirection",
     "Scope",
 ]
@@ -180,6 +184,27 @@ _describe(
     },
 )
 
+
+_describe(
+    LineageDirection,
+    "LineageDirection",
+    "Which way lineage is walked.",
+    {
+        "UPSTREAM": "What it came from.",
+        "DOWNSTREAM": "What came of it.",
+        "BOTH": "Both.",
+    },
+)
+
+_describe(
+    LineageEdgeKind,
+    "LineageEdgeKind",
+    "How a file and an execution belong together.",
+    {
+        "INPUT": "The execution used the file.",
+        "OUTPUT": "The execution made the file.",
+    },
+)
 
 _describe(
     OrderDirection,

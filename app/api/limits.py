@@ -17,6 +17,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLArgument,
     GraphQLError,
     GraphQLInterfaceType,
     GraphQLNamedType,
@@ -43,7 +44,7 @@ from app.settings import DocumentLimits
 
 _CACHED_DOCUMENTS = 512
 #: Arguments that say how many items a field has: a number, or a list with one entry for each.
-_SIZES = ("first", "last", "references")
+_SIZES = ("first", "last", "references", "maxNodes")
 
 
 def _refuse(what: str, setting: str) -> GraphQLError:
@@ -225,12 +226,13 @@ class _Cost:
             # introspection, which is limited by its own rule
             return 1
         sizes = [name for name in _SIZES if name in definition.args]
-        times = self._size(node, sizes) if sizes else 1
+        times = self._size(node, sizes, definition.args) if sizes else 1
         return 1 + times * self._of(node.selection_set, get_named_type(definition.type))
 
-    def _size(self, node: FieldNode, names: list[str]) -> int:
+    def _size(self, node: FieldNode, names: list[str], arguments: Mapping[str, GraphQLArgument]) -> int:
         given = [self._value(each.value) for each in node.arguments or () if each.name.value in names]
-        return max((size for size in given if size is not None), default=DEFAULT_PAGE_SIZE)
+        usual = [arguments[name].default_value for name in names if isinstance(arguments[name].default_value, int)]
+        return max((size for size in given if size is not None), default=max(usual, default=DEFAULT_PAGE_SIZE))
 
     def _value(self, node: ValueNode) -> int | None:
         if isinstance(node, IntValueNode):

@@ -15,7 +15,7 @@ from strawberry.dataloader import DataLoader
 
 from app.database.engine import Pool
 from app.database.statements import Connection
-from app.domain import aliases, data_stores, datums, executions, nodes, projects, tokens, uploads
+from app.domain import aliases, data_stores, datums, executions, lineage, nodes, projects, tokens, uploads
 from app.domain.access import Caller
 from app.domain.paging import Listing, Query, Slice
 from app.domain.transactions import reading
@@ -109,6 +109,11 @@ class Loaders:
     @cached_property
     def warnings_of_execution(self) -> DataLoader[UUID, list[executions.ExecutionWarning]]:
         return self._many(executions.load_warnings)
+
+    @cached_property
+    def lineage(self) -> DataLoader[lineage.Question, lineage.Lineage]:
+        # starts from a row that passed the gate, and no edge leaves its project
+        return self._batch(lineage.trace, lambda found: found)
 
     @cached_property
     def actor(self) -> DataLoader[UUID, tokens.Actor | None]:

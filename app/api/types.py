@@ -22,6 +22,8 @@ from app.api.enums import (
     DatumStatus,
     ExecutionStatus,
     ExecutionWarningCode,
+    LineageDirection,
+    LineageEdgeKind,
     Scope,
 )
 from app.api.inputs import (
@@ -33,7 +35,7 @@ from app.api.inputs import (
     ExecutionFilter,
 )
 from app.api.scalars import BigInt, find_id, given
-from app.domain import access, aliases, data_stores, datums, executions, projects, tokens, uploads
+from app.domain import access, aliases, data_stores, datums, executions, lineage, projects, tokens, uploads
 from app.domain.aliases import ALIASES, HISTORY_OF_ALIAS, HISTORY_OF_DATUM, HISTORY_OF_PROJECT
 from app.domain.data_stores import default_of
 from app.domain.datums import DATA, OUTPUTS
@@ -42,6 +44,10 @@ from app.domain.paging import Slice, decode_cursor
 from app.domain.projects import PROJECTS
 from app.domain.tokens import list_tokens
 from app.errors import BadUserInputError
+
+WhichWay = Annotated[LineageDirection, strawberry.argument(description="Which way to walk.")]
+HowDeep = Annotated[int, strawberry.argument(description=f"How many edges far, 0 to {lineage.DEEPEST}.")]
+HowMany = Annotated[int, strawberry.argument(description=f"How many nodes at most, 1 to {lineage.MOST_NODES}.")]
 
 # the parent of lists that belong to no project
 _SERVER = UUID(int=0)
@@ -387,6 +393,16 @@ class Datum(Node):
     async def used_by(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Execution]:
         return await connect(info, EXECUTIONS_USING_DATUM, self.record.id, Execution.of, first=first, after=after)
 
+    @strawberry.field(description="What it came from and what came of it, breadth-first.")
+    async def lineage(
+        self,
+        info: Info,
+        direction: WhichWay = LineageDirection.BOTH,
+        depth: HowDeep = 5,
+        max_nodes: HowMany = 500,
+    ) -> Lineage:
+        return await _lineage(info, lineage.SubjectKind.DATUM, self.record.id, direction, depth, max_nodes)
+
     async def stored_in(self, info: Info) -> data_stores.DataStore:
         record = await info.context.loaders.data_store.load(self.record.store_id)
         if record is None:
@@ -649,6 +665,16 @@ class Execution(Node):
         records = await info.context.loaders.changes_of_execution.load(self.record.id)
         return [AliasHistory.of(record) for record in records]
 
+    @strawberry.field(description="What it used and what came of it, breadth-first.")
+    async def lineage(
+        self,
+        info: Info,
+        direction: WhichWay = LineageDirection.BOTH,
+        depth: HowDeep = 5,
+        max_nodes: HowMany = 500,
+    ) -> Lineage:
+        return await _lineage(info, lineage.SubjectKind.EXECUTION, self.record.id, direction, depth, max_nodes)
+
     @strawberry.field(description="The execution that this one is a copy of.")
     async def copy_of(self, info: Info) -> Execution | None:
         return await _execution(info, self.record.copy_of)
@@ -744,6 +770,76 @@ def _checksums(found: dict[str, Any] | None) -> Checksums | None:
         sha256=found.get("sha256"),
         evidence=datums.ChecksumEvidence(found["evidence"]),
     )
+
+
+@strawberry.type(description="A file or an execution, and how far it is from where the walk began.")
+class LineageNode:
+    depth: int = strawberry.field(description="In edges; 0 for where the walk began.")
+    key: strawberry.Private[lineage.Subject]
+
+    @strawberry.field(description="The file or execution.")
+    async def subject(self, info: Info) -> LineageSubject:
+        if self.key.kind is lineage.SubjectKind.DATUM:
+            found: Datum | Execution | None = await _datum(info, self.key.id)
+        else:
+            found = await _execution(info, self.key.id)
+        if found is None:
+            raise LookupError(f"{self.key} has edges but is gone")
+        return found
+
+
+@strawberry.type(
+    description="An INPUT edge runs from a datum to the execution that used it, an OUTPUT edge from an execution to"
+    " what it made."
+)
+class LineageEdge:
+    from_: strawberry.ID = strawberry.field(name="from", description="The id of where it begins.")
+    to: strawberry.ID = strawberry.field(description="The id of where it ends.")
+    kind: LineageEdgeKind = strawberry.field(description="What it means.")
+    input_name: str | None = strawberry.field(description="For INPUT: the input's name.")
+    reference: str | None = strawberry.field(description="For INPUT: the reference as the user wrote it.")
+    alias_version: int | None = strawberry.field(description="For INPUT: the alias's version that gave the file.")
+
+
+@strawberry.type(description="What a file or execution came from, or what came of it.")
+class Lineage:
+    nodes: list[LineageNode] = strawberry.field(description="The nearest first, beginning with where the walk began.")
+    edges: list[LineageEdge] = strawberry.field(description="The edges between them.")
+    truncated: bool = strawberry.field(description="Whether there is more beyond depth or maxNodes.")
+
+    @classmethod
+    def of(cls, found: lineage.Lineage) -> Self:
+        return cls(
+            nodes=[
+                LineageNode(depth=depth, key=subject)
+                for subject, depth in sorted(found.depths.items(), key=lambda each: each[1])
+            ],
+            edges=[
+                LineageEdge(
+                    from_=_id(edge.from_id),
+                    to=_id(edge.to_id),
+                    kind=lineage.EdgeKind(edge.kind),
+                    input_name=edge.input_name,
+                    reference=edge.reference,
+                    alias_version=edge.alias_version,
+                )
+                for edge in found.edges
+            ],
+            truncated=found.truncated,
+        )
+
+
+LineageSubject = Annotated[
+    Datum | Execution, strawberry.union("LineageSubject", description="What lineage is made of.")
+]
+
+
+async def _lineage(
+    info: Info, kind: lineage.SubjectKind, key: UUID, direction: LineageDirection, depth: int, max_nodes: int
+) -> Lineage:
+    lineage.require_bounds(depth, max_nodes)
+    question = lineage.Question(lineage.Subject(kind, key), direction, depth, max_nodes)
+    return Lineage.of(await info.context.loaders.lineage.load(question))
 
 
 @strawberry.type(description="A file on its way: where its parts go.")

@@ -126,14 +126,22 @@ def command(group: typer.Typer, name: str) -> Callable[[Callable[..., Awaitable[
         ]
 
         def run(**arguments: Any) -> None:
+            # a command with forms of output of its own gets to know which was asked for
+            forms = {} if "output" not in hints else {"output": arguments["output"]}
             common = {key: arguments.pop(key) for key in ("output", "project", "url", "token")}
+            arguments |= forms
             _exit_with_code(_call(function, arguments, **common))
 
         kind = inspect.Parameter.KEYWORD_ONLY
+        usual_output = inspect.Parameter("output", kind, default=Output.TABLE, annotation=OutputOption)
         signature = inspect.Signature(
             [parameter.replace(kind=kind) for parameter in own]
+            + (
+                []
+                if "output" in hints
+                else [inspect.Parameter("output", kind, default=Output.TABLE, annotation=OutputOption)]
+            )
             + [
-                inspect.Parameter("output", kind, default=Output.TABLE, annotation=OutputOption),
                 inspect.Parameter("project", kind, default=None, annotation=ProjectOption),
                 inspect.Parameter("url", kind, default=None, annotation=UrlOption),
                 inspect.Parameter("token", kind, default=None, annotation=TokenOption),
@@ -150,7 +158,7 @@ async def _call(
     function: Callable[..., Awaitable[None]],
     arguments: dict[str, Any],
     *,
-    output: Output,
+    output: StrEnum,
     project: str | None,
     url: str | None,
     token: str | None,
@@ -162,7 +170,8 @@ async def _call(
         via="CLI",
     )
     async with client:
-        await function(Session(client, project or settings.project, output), **arguments)
+        form = Output.JSON if output == Output.JSON else Output.TABLE
+        await function(Session(client, project or settings.project, form), **arguments)
 
 
 def _left_by_server(settings: ClientSettings, name: str, what: str) -> str:

@@ -235,8 +235,9 @@ _INPUTS = Statement(f"""
     WHERE input.execution_id = ANY(:execution_ids ::uuid[]) ORDER BY input.execution_id, input.position
 """)
 _FILES = Statement(f"""
-    SELECT {columns(InputFile, "file")} FROM execution_input_file AS file
-    WHERE file.execution_id = :execution_id ORDER BY file.input_id, file.position
+    SELECT {columns(InputFile, "file")}
+    FROM execution_input AS input JOIN execution_input_file AS file ON file.input_id = input.id
+    WHERE input.execution_id = :execution_id ORDER BY file.input_id, file.position
 """)
 _WARNINGS = Statement(f"""
     SELECT {columns(ExecutionWarning, "warning")} FROM execution_warning AS warning

@@ -240,3 +240,27 @@ async def test_a_reader_sees_an_upload_but_not_where_to_send_it(server: LiveServ
     assert (await server.run(query, reader, id=upload))["upload"]["datum"]["name"] == "x"
     error = await server.fails("query($id: ID!) { upload(id: $id) { parts { nodes { url } } } }", reader, id=upload)
     assert error.code == "FORBIDDEN"
+
+
+async def test_what_a_bad_file_broke_is_one_query(server: LiveServer, ids: dict[str, str]) -> None:
+    async with server.pool.acquire() as connection:
+        await connection.execute(
+            "INSERT INTO datum (project_id, store_id, object_key, name, size, checksum_evidence, origin, status,"
+            " produced_by) SELECT $1, id, 'out', 'predictions.csv', 1, 'VERIFIED', 'EXECUTION', 'AVAILABLE', $2"
+            " FROM data_store",
+            ids["project"],
+            ids["execution"],
+        )
+    query = """query($p: ID!, $bad: ID!) { project(id: $p) { alias(name: "model") { usedBy(datum: $bad) { nodes {
+        number lineage(direction: DOWNSTREAM, maxNodes: 50) { truncated nodes { depth subject {
+            ... on Datum { name } ... on Execution { number } } } edges { kind } } } } } } }"""
+    data, statements = await server.count(query, p=ids["project"], bad=ids["new"])
+    copy, original = data["project"]["alias"]["usedBy"]["nodes"]
+    assert original["lineage"] == {
+        "truncated": False,
+        "nodes": [{"depth": 0, "subject": {"number": 1}}, {"depth": 1, "subject": {"name": "predictions.csv"}}],
+        "edges": [{"kind": "OUTPUT"}],
+    }
+    assert [node["depth"] for node in copy["lineage"]["nodes"]] == [0]
+    # token, project, alias, executions, two levels for both, their executions, their data
+    assert len(statements) == 8, statements

@@ -165,3 +165,19 @@ def test_help_helps(data_dir: Path, group: str) -> None:
     shown = waymark(data_dir, *([group] if group else []), "--help")
     assert shown.returncode == 0
     assert "Usage" in shown.stdout
+
+
+def test_lineage_is_drawn_as_a_tree_json_or_a_graph(shell: _Shell) -> None:
+    datum = shell.json("data", "push", "model.pkl", "--name", "weights [v1].pkl", "--alias", "traced")["datum"]["id"]
+    number = shell.json("execution", "create", "-c", "run", "-i", "model=datum://traced", "--title", "predict")[
+        "number"
+    ]
+    tree = shell.run("lineage", "down", "traced")
+    assert "weights [v1].pkl" in tree
+    assert f"model: execution {number} predict (CREATED)" in tree
+    assert "weights [v1].pkl" in shell.run("lineage", "up", str(number))
+    found = shell.json("lineage", "down", datum)
+    assert [node["depth"] for node in found["nodes"]] == [0, 1]
+    assert "->" in shell.run("lineage", "down", "traced", "--output", "dot")
+    assert "There is more" in shell.run("lineage", "down", "traced", "--depth", "0")
+    assert "NOT_FOUND" in shell.fails(4, "lineage", "up", "999")
