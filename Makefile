@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test lint schema lock bench
+.PHONY: serve test lint schema lock bench kill-test
 
 serve: .venv/installed  ## the server on an embedded PostgreSQL and a local-folder store
 	$(BIN)/waymark serve
@@ -26,6 +26,9 @@ lock: .venv/installed  ## resolves the newest dependencies that pyproject.toml a
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
+
+kill-test: .venv/installed  ## writers go on while the server and PostgreSQL are killed at random
+	$(BIN)/python -m tests.kill
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -17,11 +17,16 @@ _SHARED: list[Any] = [
 
 
 def configure_logs(level: str, form: str) -> None:
-    """Sends everything, the libraries' own logs included, to standard error."""
+    """Sends everything, the libraries' own logs included, to standard error.
+
+    Tracebacks come without the values of local variables, among which secrets would be.
+    """
     if form == "json":
-        render: list[Any] = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        render: list[Any] = [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]
     else:
-        render = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        colors = sys.stderr.isatty()
+        render = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],

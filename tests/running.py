@@ -32,14 +32,19 @@ def waymark(data_dir: Path, *arguments: str, cwd: Path | None = None, **more: st
     )
 
 
+def start(data_dir: Path, **more: str) -> subprocess.Popen[bytes]:
+    """Starts a server; it may not answer yet."""
+    # a killed server leaves its address behind
+    (data_dir / "address").unlink(missing_ok=True)
+    return subprocess.Popen([sys.executable, "-m", "app", "serve"], env=environment(data_dir, **more))
+
+
 @contextmanager
 def serving(data_dir: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
     """A server that answers; it is stopped at the end, unless it ended before."""
-    # a killed server leaves its address behind
-    (data_dir / "address").unlink(missing_ok=True)
-    process = subprocess.Popen([sys.executable, "-m", "app", "serve"], env=environment(data_dir, **more))
+    process = start(data_dir, **more)
     try:
-        _wait_until_ready(process, data_dir)
+        wait_until_ready(process, data_dir)
         yield process
     finally:
         if process.poll() is None:
@@ -47,7 +52,7 @@ def serving(data_dir: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
             process.wait(30)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], data_dir: Path) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], data_dir: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert process.poll() is None, "the server ended at once"

@@ -17,6 +17,7 @@ import pytest
 
 from app.database.embedded import EmbeddedPostgres
 from app.database.migrate import create_database
+from tests import kill
 from tests.running import children_of, serving, waymark
 
 
@@ -94,6 +95,12 @@ def test_after_a_kill_what_was_acknowledged_is_there(data_dir: Path, victim: str
         while (listed := waymark(data_dir, "project", "list")).returncode and time.monotonic() < deadline:
             time.sleep(0.2)
         assert "acknowledged" in listed.stdout
+
+
+async def test_writers_lose_nothing_while_everything_is_killed(data_dir: Path) -> None:
+    report = await kill.run(data_dir.parent, seconds=12)
+    assert report.kills.total() >= 3
+    assert len(report.changes) > 50
 
 
 def test_a_wrong_setting_is_named(data_dir: Path) -> None:

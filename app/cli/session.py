@@ -136,11 +136,7 @@ def command(group: typer.Typer, name: str) -> Callable[[Callable[..., Awaitable[
         usual_output = inspect.Parameter("output", kind, default=Output.TABLE, annotation=OutputOption)
         signature = inspect.Signature(
             [parameter.replace(kind=kind) for parameter in own]
-            + (
-                []
-                if "output" in hints
-                else [inspect.Parameter("output", kind, default=Output.TABLE, annotation=OutputOption)]
-            )
+            + [each for each in [usual_output] if "output" not in hints]
             + [
                 inspect.Parameter("project", kind, default=None, annotation=ProjectOption),
                 inspect.Parameter("url", kind, default=None, annotation=UrlOption),
