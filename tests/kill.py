@@ -180,7 +180,7 @@ async def _send(home: Path, kind: str, values: dict[str, Any], report: Report) -
         except (UnreachableError, TimeoutError, OSError):
             report.retries += 1
         except ApiError as error:
-            if error.code != "INTERNAL":
+            if error.code not in ("INTERNAL", "STORE_UNAVAILABLE"):
                 raise
             report.retries += 1
         await asyncio.sleep(0.05)

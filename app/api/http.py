@@ -35,8 +35,14 @@ from app.api.schema import make_schema
 from app.api.services import Services
 from app.domain.access import Caller, Via
 from app.domain.tokens import authenticate
-from app.domain.transactions import UNAVAILABLE, reading
-from app.errors import AppError, BadUserInputError, LimitExceededError, UnauthenticatedError
+from app.domain.transactions import reading
+from app.errors import (
+    AppError,
+    BadUserInputError,
+    LimitExceededError,
+    StoreUnavailableError,
+    UnauthenticatedError,
+)
 from app.settings import Settings
 
 log = structlog.get_logger("waymark.http")
@@ -80,6 +86,9 @@ class GraphQLView(GraphQL[Context, None]):
         except UnauthenticatedError as error:
             response = _failure(401, error.message, error.extensions)
             response.headers["WWW-Authenticate"] = "Bearer"
+        except StoreUnavailableError as error:
+            response = _failure(503, error.message, error.extensions)
+            response.headers["Retry-After"] = "1"
         except AppError as error:
             response = _failure(400, error.message, error.extensions)
         await response(scope, receive, send)
@@ -223,9 +232,9 @@ async def readyz(request: Request) -> Response:
     """Whether it can serve: the database answers."""
     services: Services = request.app.state.services
     try:
-        async with reading(services.pool) as connection:
-            await connection.fetchval("SELECT 1", timeout=5)
-    except UNAVAILABLE:
+        async with asyncio.timeout(5), reading(services.pool) as connection:
+            await connection.fetchval("SELECT 1")
+    except (StoreUnavailableError, TimeoutError):
         return JSONResponse({"status": "the database does not answer"}, status_code=503)
     return JSONResponse({"status": "ok"})
 

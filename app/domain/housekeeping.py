@@ -11,8 +11,9 @@ from app.database.engine import Pool
 from app.domain import deletions
 from app.domain.data_stores import load_data_stores
 from app.domain.idempotency import forget_old_claims
-from app.domain.transactions import UNAVAILABLE, reading, writing
+from app.domain.transactions import reading, writing
 from app.domain.uploads import expire_uploads
+from app.errors import StoreUnavailableError
 from app.stores.base import StoreError
 from app.stores.registry import StoreRegistry
 
@@ -26,7 +27,7 @@ async def keep_house(pool: Pool, stores: StoreRegistry, deletions_due: asyncio.E
     while True:
         try:
             await keep_house_once(pool, stores)
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+        except (StoreUnavailableError, asyncpg.PostgresError) as error:
             log.warning("housekeeping failed; it goes on", error=str(error))
         try:
             async with asyncio.timeout(_INTERVAL_SECONDS):

@@ -6,18 +6,21 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
+import structlog
 
 from app.database.engine import Pool
 from app.database.statements import Connection
-from app.errors import AlreadyExistsError, AppError, BadUserInputError, NotFoundError
+from app.errors import AlreadyExistsError, AppError, BadUserInputError, NotFoundError, StoreUnavailableError
 
-#: What a connection raises while the database cannot be reached.
+log = structlog.get_logger("waymark.database")
+
+#: What a connection raises while the database cannot be reached, or as it goes.
 UNAVAILABLE = (
     OSError,
-    TimeoutError,
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
 )
 
 _SENTENCES: dict[str, tuple[type[AppError], str]] = {
@@ -40,6 +43,11 @@ def _refusals_as_sentences() -> Iterator[None]:
             raise
         kind, sentence = known
         raise kind(sentence) from error
+    except UNAVAILABLE as error:
+        log.warning("the database cannot be reached", error=repr(error))
+        raise StoreUnavailableError(
+            "The database cannot be reached for the moment. Try again, a mutation with the same idempotencyKey."
+        ) from error
     except (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError) as error:
         raise BadUserInputError("Text may not contain the character U+0000.") from error
 
@@ -47,15 +55,14 @@ def _refusals_as_sentences() -> Iterator[None]:
 @asynccontextmanager
 async def reading(pool: Pool) -> AsyncIterator[Connection]:
     """A short read connection; each statement is its own snapshot."""
-    async with pool.acquire() as connection:
-        with _refusals_as_sentences():
+    with _refusals_as_sentences():
+        async with pool.acquire() as connection:
             yield connection
 
 
 @asynccontextmanager
 async def writing(pool: Pool) -> AsyncIterator[Connection]:
     """One transaction; commits at the end, rolls back on any error."""
-    async with pool.acquire() as connection:
-        with _refusals_as_sentences():
-            async with connection.transaction():
-                yield connection
+    with _refusals_as_sentences():
+        async with pool.acquire() as connection, connection.transaction():
+            yield connection

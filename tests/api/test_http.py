@@ -185,7 +185,8 @@ async def test_the_server_goes_on_when_the_database_drops_its_connections(server
     await admin.close()
     async with asyncio.timeout(10):
         while True:
-            _, answer, _ = await _post(server, {"query": "{ viewer { name } }"})
+            status, answer, _ = await _post(server, {"query": "{ viewer { name } }"})
             if answer.get("data"):
                 break
+            assert (status, answer["errors"][0]["extensions"]["code"]) == (503, "STORE_UNAVAILABLE")
             await asyncio.sleep(0.05)
