@@ -78,7 +78,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 def serve(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT: the embedded PostgreSQL unless a database is named, and the server processes."""
     configure_logs(settings.log_level, settings.log_format)
-    _make_data_dir(settings.data_dir)
+    _make_data_dir(settings)
     with _only_one(settings.data_dir), _database(settings) as (database, url):
         # what a killed one left would lead clients astray
         settings.address_file.unlink(missing_ok=True)
@@ -101,7 +101,7 @@ def create_admin_token(settings: Settings) -> Path:
     With the embedded database the server must not be running, as its database is started here.
     """
     configure_logs("WARNING", settings.log_format)
-    _make_data_dir(settings.data_dir)
+    _make_data_dir(settings)
     with _only_one(settings.data_dir), _database(settings) as (_, url):
         secret = new_token()
         asyncio.run(_prepare(replace(settings, database_url=url, bootstrap_token=secret), embedded=False))
@@ -177,10 +177,11 @@ def _database(settings: Settings) -> Iterator[tuple[EmbeddedPostgres | None, str
         database.stop()
 
 
-def _make_data_dir(path: Path) -> None:
-    if not path.exists():
+def _make_data_dir(settings: Settings) -> None:
+    if not settings.data_dir.exists():
         # root's PostgreSQL runs as another account, which must get through to its own folder below
-        path.mkdir(parents=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+        settings.data_dir.mkdir(parents=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+    settings.store_dir.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextmanager

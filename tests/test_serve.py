@@ -52,6 +52,7 @@ def test_it_serves_with_nothing_given_and_sigterm_stops_all_of_it(data_dir: Path
         assert _projects(data_dir) == ["default"]
         for name in ("token", "secret-key", "postgres/password"):
             assert stat.S_IMODE((data_dir / name).stat().st_mode) == 0o600
+        assert stat.S_IMODE((data_dir / "files").stat().st_mode) == 0o700
         family = children_of(server.pid)
         assert len(family) >= 2
         began = time.monotonic()
