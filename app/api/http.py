@@ -218,7 +218,7 @@ def graphql_route(settings: Settings) -> Route:
         GraphQLView(settings),
         middleware=[
             Middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes),
-            Middleware(GZipMiddleware, minimum_size=1024),
+            Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5),
         ],
     )
 

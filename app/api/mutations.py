@@ -172,7 +172,7 @@ class Mutation:
         verified = await uploads.verify_upload(context.store(store), upload, datum, input.expected())
         async with context.write(Scope.WRITE, upload.project_id) as connection:
             claim = await _claim(connection, context, upload.project_id, "completeUpload", input)
-            datum, outcome = await uploads.complete_upload(
+            datum, change = await uploads.complete_upload(
                 connection,
                 context.caller,
                 upload,
@@ -184,8 +184,7 @@ class Mutation:
         if datum.status != DatumStatus.AVAILABLE:
             context.sweep_soon()
             raise uploads.ended_upload(upload, datum)
-        change = AliasHistory.of(outcome.change) if outcome and outcome.change else None
-        return CompleteUploadPayload(datum=Datum.of(datum), change=change)
+        return CompleteUploadPayload(datum=Datum.of(datum), change=AliasHistory.of(change) if change else None)
 
     @strawberry.mutation(description="Gives up an upload: its datum becomes EXPIRED and its parts are deleted.")
     async def abort_upload(self, info: Info, input: inputs.AbortUploadInput) -> AbortUploadPayload:

@@ -576,6 +576,11 @@ async def aliases_pointing_at(connection: Connection, datum_ids: Sequence[UUID])
     return found
 
 
+async def changes_of_set(connection: Connection, project_id: UUID, change_set_id: UUID) -> list[AliasChange]:
+    rows = await _CHANGES_OF_SET.fetch(connection, project_id=project_id, change_set_id=change_set_id)
+    return [AliasChange(*row) for row in rows]
+
+
 async def changes_of_executions(connection: Connection, execution_ids: Sequence[UUID]) -> dict[UUID, list[AliasChange]]:
     found: dict[UUID, list[AliasChange]] = {execution_id: [] for execution_id in execution_ids}
     for row in await _OF_EXECUTIONS.fetch(connection, execution_ids=execution_ids):
@@ -603,7 +608,6 @@ async def changes_by_version(
 
 async def _replay(connection: Connection, project_id: UUID, claim: Claim, names: Sequence[str]) -> list[Outcome]:
     """The outcomes of an earlier request of the same key."""
-    rows = await _CHANGES_OF_SET.fetch(connection, project_id=project_id, change_set_id=claim.result_id)
-    changes = {row["alias_id"]: AliasChange(*row) for row in rows}
+    changes = {each.alias_id: each for each in await changes_of_set(connection, project_id, claim.result_id)}
     aliases = await load_by_names(connection, project_id, names)
     return [Outcome(aliases[name], changes.get(aliases[name].id)) for name in names]

@@ -13,7 +13,7 @@ from uuid import UUID
 from app.database.statements import Connection, Statement, columns, record_fields
 from app.domain import deletions
 from app.domain.access import Caller
-from app.domain.aliases import Move, Outcome, set_alias
+from app.domain.aliases import AliasChange, Move, changes_of_set, set_alias
 from app.domain.data_stores import DataStore
 from app.domain.datums import Datum, DatumStatus
 from app.domain.idempotency import Claim
@@ -203,26 +203,31 @@ async def complete_upload(
     alias: str | None,
     reason: str | None,
     claim: Claim | None,
-) -> tuple[Datum, Outcome | None]:
+) -> tuple[Datum, AliasChange | None]:
     """Makes the datum AVAILABLE and, in the same transaction, points an alias at it.
 
     Completing again changes nothing. A datum that came out EXPIRED lost a race against its abortion or expiry.
     """
     (row,) = await _LOCK_DATUM.fetch(connection, datum_id=upload.datum_id)
     datum = Datum(*row)
-    first = datum.status == DatumStatus.PENDING and verified is not None
-    if first and verified is not None:
-        (row,) = await _COMPLETE.fetch(
-            connection, datum_id=datum.id, md5=verified.md5, sha1=verified.sha1, sha256=verified.sha256
-        )
-        datum = Datum(*row)
-    elif datum.status == DatumStatus.EXPIRED and verified is not None:
+    if claim and claim.replayed:
+        changes = await changes_of_set(connection, datum.project_id, claim.result_id)
+        return datum, next(iter(changes), None)
+    if verified is None:
+        return datum, None
+    if datum.status == DatumStatus.EXPIRED:
         await deletions.enqueue(connection, datum.project_id, datum.store_id, datum.object_key)
-    outcome = None
-    if alias is not None and datum.status == DatumStatus.AVAILABLE and (first or (claim and claim.replayed)):
-        move = Move(alias, Reference(f"datum://{datum.id}", datum_id=datum.id))
-        outcome = await set_alias(connection, caller, datum.project_id, move, reason=reason, claim=claim)
-    return datum, outcome
+    if datum.status != DatumStatus.PENDING:
+        return datum, None
+    (row,) = await _COMPLETE.fetch(
+        connection, datum_id=datum.id, md5=verified.md5, sha1=verified.sha1, sha256=verified.sha256
+    )
+    datum = Datum(*row)
+    if alias is None:
+        return datum, None
+    move = Move(alias, Reference(f"datum://{datum.id}", datum_id=datum.id))
+    outcome = await set_alias(connection, caller, datum.project_id, move, reason=reason, claim=claim)
+    return datum, outcome.change
 
 
 def ended_upload(upload: Upload, datum: Datum) -> AppError:

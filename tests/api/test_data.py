@@ -135,6 +135,23 @@ async def test_twins_that_complete_at_once_publish_once(server: LiveServer) -> N
     assert sum(1 for each in done if each["completeUpload"]["change"]) == 1
 
 
+async def test_a_retried_completion_with_a_key_returns_the_first_result(server: LiveServer) -> None:
+    request = await _request(server, 4)
+    (part,) = request["upload"]["parts"]["nodes"]
+    await _put(part["url"], b"data")
+    values = {"upload": request["upload"]["id"], "alias": "a", "idempotencyKey": "key"}
+    first = await server.run(_COMPLETE, input=values)
+    project = await server.project_id()
+    await server.run(
+        "mutation($i: DeleteAliasInput!) { deleteAlias(input: $i) { changed } }", i={"project": project, "name": "a"}
+    )
+    assert await server.run(_COMPLETE, input=values) == first
+    assert first["completeUpload"]["change"] == {"version": 1, "alias": {"name": "a"}}
+    late = {"upload": request["upload"]["id"], "alias": "never-made", "idempotencyKey": "another"}
+    for _ in range(2):
+        assert (await server.run(_COMPLETE, input=late))["completeUpload"]["change"] is None
+
+
 async def test_published_bytes_cannot_be_written_again(server: LiveServer) -> None:
     request = await _request(server, 4)
     (part,) = request["upload"]["parts"]["nodes"]
