@@ -43,6 +43,7 @@ from app.errors import LimitExceededError
 from app.settings import DocumentLimits
 
 _CACHED_DOCUMENTS = 512
+_LONGEST_CACHED = 64 * 1024
 #: Arguments that say how many items a field has: a number, or a list with one entry for each.
 _SIZES = ("first", "last", "references", "maxNodes")
 
@@ -60,14 +61,15 @@ class DocumentGuard(SchemaExtension):
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
-        context.graphql_document = _parsed(context.query or "", self._limits)
+        context.graphql_document = _parse(context.query or "", self._limits)
         yield
 
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context
         schema: GraphQLSchema = context.schema._schema
         if context.graphql_document is not None:
-            context.pre_execution_errors = _faults(schema, context.graphql_document, self._limits)
+            judge = _faults if _is_cached(context.query or "") else _faults.__wrapped__
+            context.pre_execution_errors = judge(schema, context.graphql_document, self._limits)
         yield
 
     def on_execute(self) -> Iterator[None]:
@@ -87,10 +89,19 @@ class DocumentGuard(SchemaExtension):
 def only_reads(query: str, operation_name: str | None, limits: DocumentLimits) -> bool:
     """Whether an operation is a query, or cannot be read at all."""
     try:
-        operation = get_operation_ast(_parsed(query, limits), operation_name)
+        operation = get_operation_ast(_parse(query, limits), operation_name)
     except GraphQLError:
         return True
     return operation is None or operation.operation is OperationType.QUERY
+
+
+def _is_cached(query: str) -> bool:
+    """Long documents are rare, and would fill the memory."""
+    return len(query) <= _LONGEST_CACHED
+
+
+def _parse(query: str, limits: DocumentLimits) -> DocumentNode:
+    return _parsed(query, limits) if _is_cached(query) else _parsed.__wrapped__(query, limits)
 
 
 @lru_cache(maxsize=_CACHED_DOCUMENTS)
