@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from app.cli.alias import At, Key, Limit, Reason, pages, resolve
+from app.cli.arguments import named_values
 from app.cli.session import Session, command, errors, pairs, rows
 from app.client.client import ApiError
 from app.errors import BadUserInputError, ChecksumMismatchError
@@ -68,7 +69,7 @@ async def _push(
                 "size": str(size),
                 "mediaType": mimetypes.guess_type(path.name)[0],
                 "tags": tag or [],
-                "properties": _properties(property_),
+                "properties": named_values("--property", property_),
                 "idempotencyKey": key,
             }
         },
@@ -246,7 +247,7 @@ async def _ls(
             "filter": {
                 "text": text,
                 "tagsAll": tag,
-                "properties": _properties(property_) or None,
+                "properties": named_values("--property", property_) or None,
                 "status": [each.upper() for each in status] if status else None,
             }
         },
@@ -302,7 +303,7 @@ async def _tag(
                 "id": (await _datum(session, reference))["id"],
                 "addTags": add or [],
                 "removeTags": remove or [],
-                "setProperties": _properties(property_),
+                "setProperties": named_values("--property", property_),
                 "removeProperties": remove_property or [],
             }
         },
@@ -336,19 +337,6 @@ async def _datum(session: Session, reference: str) -> dict[str, Any]:
         found = await session.client.execute(f"query($id: ID!) {{ datum(id: $id) {{ {_WHOLE} }} }}", {"id": name})
     datum: dict[str, Any] = found["datum"]
     return datum
-
-
-def _properties(texts: list[str] | None) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for text in texts or []:
-        name, separator, value = text.partition("=")
-        if not separator or not name:
-            raise BadUserInputError(f"--property {text!r}: expected NAME=VALUE.")
-        try:
-            found[name] = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            found[name] = value
-    return found
 
 
 def _describe(datum: dict[str, Any]) -> Any:

@@ -8,9 +8,9 @@ import orjson
 import typer
 
 from app.cli.alias import Key, Limit, pages
+from app.cli.arguments import named, named_values
 from app.cli.session import Session, command, pairs, rows
 from app.client.client import ApiError
-from app.errors import BadUserInputError
 
 group = typer.Typer(help="Executions: runs whose inputs are pinned to exact files.", no_args_is_help=True)
 
@@ -54,7 +54,7 @@ async def _create(
     variables = [
         {"name": name, "value": value, "secret": hidden}
         for option, texts, hidden in (("--env", environment, False), ("--secret", secret, True))
-        for name, value in _named(option, texts)
+        for name, value in named(option, texts)
     ]
     data = await session.client.execute(
         f"mutation($input: CreateExecutionInput!) {{ createExecution(input: $input) {{ execution {{ {_WHOLE} }} }} }}",
@@ -64,7 +64,7 @@ async def _create(
                 "title": title,
                 "command": command_lines,
                 "inputs": _inputs(inputs),
-                "parameters": _parameters(param),
+                "parameters": named_values("--param", param),
                 "environment": variables,
                 "image": image,
                 "tags": tag or [],
@@ -143,7 +143,7 @@ async def _copy(
                 "title": title,
                 "reresolve": reresolve,
                 "inputs": _inputs(inputs),
-                "parameters": _parameters(param),
+                "parameters": named_values("--param", param),
                 "idempotencyKey": idempotency_key,
             }
         },
@@ -177,28 +177,11 @@ def _missing(session: Session, number: int) -> ApiError:
     return ApiError(f"There is no execution {number} in project {session.project!r}.", {"code": "NOT_FOUND"})
 
 
-def _named(option: str, texts: list[str] | None) -> list[tuple[str, str]]:
-    pairs_ = [text.partition("=") for text in texts or []]
-    if wrong := [name for name, separator, _ in pairs_ if not separator or not name]:
-        raise BadUserInputError(f"{option} {wrong[0]!r}: expected NAME=VALUE.")
-    return [(name, value) for name, _, value in pairs_]
-
-
 def _inputs(texts: list[str] | None) -> list[dict[str, Any]]:
     found: dict[str, list[str]] = {}
-    for name, reference in _named("--input", texts):
+    for name, reference in named("--input", texts):
         found.setdefault(name, []).append(reference)
     return [{"name": name, "references": references} for name, references in found.items()]
-
-
-def _parameters(texts: list[str] | None) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, text in _named("--param", texts):
-        try:
-            found[name] = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            found[name] = text
-    return found
 
 
 def _show(session: Session, execution: dict[str, Any]) -> None:
