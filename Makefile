@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test lint schema lock bench kill-test
+.PHONY: serve test lint schema lock bench kill-test fuzz
 
 serve: .venv/installed  ## the server on an embedded PostgreSQL and a local-folder store
 	$(BIN)/waymark serve
@@ -29,6 +29,9 @@ bench: .venv/installed
 
 kill-test: .venv/installed  ## writers go on while the server and PostgreSQL are killed at random
 	$(BIN)/python -m tests.kill
+
+fuzz: .venv/installed  ## more than 10,000 made-up documents, over the whole schema
+	$(BIN)/pytest tests/api/test_fuzz.py --fuzz-examples 400 -s
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv

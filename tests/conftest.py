@@ -31,6 +31,12 @@ SECRET_KEY = "a secret key of tests, long enough for the settings"
 _TEMPLATE = "template_waymark"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fuzz-examples", default="12", help="How many documents to make up for each operation of the schema."
+    )
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     # not pytest's own folder: PostgreSQL runs as another account, which must reach it

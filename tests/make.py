@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from app.database.engine import Pool
-from app.database.statements import Connection
+from app.database.statements import Connection, columns
 from app.domain import bootstrap, datums
 from app.domain.access import Caller, Via
 from app.domain.aliases import AliasChange, Expectation, Move, Outcome, set_alias
@@ -95,10 +95,11 @@ class World:
     async def history(self, name: str) -> list[AliasChange]:
         """All changes of an alias, the oldest first."""
         rows = await self.rows(
-            "SELECT h.* FROM alias_history h JOIN alias a ON a.id = h.alias_id WHERE a.name = $1 ORDER BY h.version",
+            f"SELECT {columns(AliasChange, 'h')} FROM alias_history h JOIN alias a ON a.id = h.alias_id"
+            " WHERE a.name = $1 ORDER BY h.version",
             name,
         )
-        return [AliasChange(**dict(row)) for row in rows]
+        return [AliasChange(*row) for row in rows]
 
     async def rows(self, sql: str, *values: Any) -> list[Any]:
         async with reading(self.pool) as connection:

@@ -15,6 +15,7 @@ from app.domain.executions import ExecutionStatus, KeepDirectories
 from app.domain.executions import WarningCode as ExecutionWarningCode
 from app.domain.lineage import Direction as LineageDirection
 from app.domain.lineage import EdgeKind as LineageEdgeKind
+from app.domain.tasks import OnChildError, TaskStatus
 
 __all__ = [
     "AliasHistoryKind",
@@ -30,8 +31,10 @@ __all__ = [
     "KeepDirectories",
     "LineageDirection",
     "LineageEdgeKind",
+    "OnChildError",
     "OrderDirection",
     "Scope",
+    "TaskStatus",
 ]
 
 
@@ -204,6 +207,26 @@ _describe(
         "INPUT": "The execution used the file.",
         "OUTPUT": "The execution made the file.",
     },
+)
+
+_describe(
+    TaskStatus,
+    "TaskStatus",
+    "How far a task's executions are.",
+    {
+        "RUNNING": "Some are still to end.",
+        "STOPPING": "Those that are still to end are stopping.",
+        "STOPPED": "All have ended, none of them failed, some were stopped.",
+        "ERROR": "All have ended, some of them failed.",
+        "COMPLETE": "All have ended well.",
+    },
+)
+
+_describe(
+    OnChildError,
+    "OnChildError",
+    "What happens to a task's other executions when one fails.",
+    {"CONTINUE": "They go on.", "STOP_ALL": "They are stopped."},
 )
 
 _describe(

@@ -20,6 +20,7 @@ from app.api.enums import (
     DatumStatus,
     ExecutionStatus,
     KeepDirectories,
+    OnChildError,
     OrderDirection,
     Scope,
 )
@@ -171,6 +172,7 @@ class ExecutionFilter:
     uses_datum: strawberry.ID | None = strawberry.field(default=UNSET, description="This file is one of its inputs.")
     uses_alias: strawberry.ID | None = strawberry.field(default=UNSET, description="This alias gave one of its inputs.")
     tags_all: list[str] | None = strawberry.field(default=UNSET, description="Has all of these tags.")
+    task: strawberry.ID | None = strawberry.field(default=UNSET, description="It belongs to this task.")
     created_at: DateTimeFilter | None = strawberry.field(default=UNSET, description="When it was created.")
     has_warnings: bool | None = strawberry.field(default=UNSET, description="Whether it has warnings.")
 
@@ -181,6 +183,7 @@ class ExecutionFilter:
             *_identity("uses_datum", self.uses_datum),
             *_identity("uses_alias", self.uses_alias),
             *_values("tags_all", self.tags_all),
+            *_identity("task", self.task),
             *(self.created_at.where("created_at") if self.created_at else ()),
             *(((warnings, None),) if warnings else ()),
         )
@@ -470,6 +473,33 @@ class CreateExecutionInput:
             time_limit=given(self.time_limit),
             store_id=None if given(self.store) is None else read_id("store", self.store or ""),
         )
+
+
+@strawberry.input(description="A new task: one execution per parameter set; aliases are resolved once for all of them.")
+class CreateTaskInput:
+    project: strawberry.ID = strawberry.field(description="The project.")
+    title: str | None = strawberry.field(default=UNSET, description="A title for people.")
+    template: CreateExecutionInput = strawberry.field(
+        description="What its executions have in common: of the same project, and without an idempotencyKey of its own."
+    )
+    parameter_sets: list[JSON] = strawberry.field(
+        description="A JSON object for each execution; its values go over the template's parameters."
+    )
+    max_concurrent: int | None = strawberry.field(
+        default=UNSET,
+        description="How many of its executions may run at once; as many as there are workers if not said.",
+    )
+    on_child_error: OnChildError = strawberry.field(
+        default=OnChildError.CONTINUE, description="What happens when one of its executions fails."
+    )
+    idempotency_key: str | None = strawberry.field(default=UNSET, description=_IDEMPOTENCY_KEY)
+
+    def execution_spec(self) -> ExecutionSpec:
+        if read_id("project", self.template.project) != read_id("project", self.project):
+            raise BadUserInputError("template.project is another project than the task's; give the same.")
+        if given(self.template.idempotency_key) is not None:
+            raise BadUserInputError("template.idempotencyKey means nothing; give createTask's own idempotencyKey.")
+        return self.template.spec()
 
 
 @strawberry.input(

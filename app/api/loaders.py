@@ -15,7 +15,7 @@ from strawberry.dataloader import DataLoader
 
 from app.database.engine import Pool
 from app.database.statements import Connection
-from app.domain import aliases, data_stores, datums, executions, lineage, nodes, projects, tokens, uploads
+from app.domain import aliases, data_stores, datums, executions, lineage, nodes, projects, tasks, tokens, uploads
 from app.domain.access import Caller
 from app.domain.paging import Listing, Query, Slice
 from app.domain.transactions import reading
@@ -109,6 +109,19 @@ class Loaders:
     @cached_property
     def warnings_of_execution(self) -> DataLoader[UUID, list[executions.ExecutionWarning]]:
         return self._many(executions.load_warnings)
+
+    @cached_property
+    def task(self) -> DataLoader[UUID, tasks.Task | None]:
+        return self._one(tasks.load_tasks)
+
+    @cached_property
+    def task_by_number(self) -> DataLoader[tuple[UUID, int], tasks.Task | None]:
+        return self._one(tasks.load_tasks_by_number)
+
+    @cached_property
+    def counts_of_task(self) -> DataLoader[UUID, dict[executions.ExecutionStatus, int]]:
+        # asked only of tasks that passed the gate
+        return self._batch(tasks.counts_of_tasks, lambda counts: counts)
 
     @cached_property
     def lineage(self) -> DataLoader[lineage.Question, lineage.Lineage]:

@@ -12,9 +12,9 @@ import strawberry
 from app.api import inputs
 from app.api.context import Context, Info
 from app.api.scalars import given, given_object, not_found, read_id
-from app.api.types import Alias, AliasHistory, Datum, Execution, Project, Token, Upload
+from app.api.types import Alias, AliasHistory, Datum, Execution, Project, Task, Token, Upload
 from app.database.statements import Connection
-from app.domain import aliases, datums, executions, idempotency, projects, tokens, uploads
+from app.domain import aliases, datums, executions, idempotency, projects, tasks, tokens, uploads
 from app.domain.access import Scope
 from app.domain.data_stores import store_for_upload
 from app.domain.datums import DatumStatus
@@ -106,6 +106,11 @@ class CopyExecutionPayload:
 @strawberry.type(description="The execution that was stopped.")
 class StopExecutionPayload:
     execution: Execution = strawberry.field(description="The execution.")
+
+
+@strawberry.type(description="The new task.")
+class CreateTaskPayload:
+    task: Task = strawberry.field(description="The task, its executions created and their inputs pinned.")
 
 
 @strawberry.type(description="Writing.")
@@ -322,6 +327,26 @@ class Mutation:
         async with context.write(Scope.WRITE, execution.project_id) as connection:
             execution = await executions.stop_execution(connection, execution.id)
         return StopExecutionPayload(execution=Execution.of(execution))
+
+    @strawberry.mutation(description="Makes one execution for each parameter set; aliases are resolved once for all.")
+    async def create_task(self, info: Info, input: inputs.CreateTaskInput) -> CreateTaskPayload:
+        context = info.context
+        project_id, template = read_id("project", input.project), input.execution_spec()
+        async with context.write(Scope.WRITE, project_id) as connection:
+            claim = await _claim(connection, context, project_id, "createTask", input)
+            task = await tasks.create_task(
+                connection,
+                context.caller,
+                project_id,
+                template,
+                input.parameter_sets,
+                title=given(input.title),
+                max_concurrent=given(input.max_concurrent),
+                on_child_error=input.on_child_error,
+                secrets=context.secrets,
+                claim=claim,
+            )
+        return CreateTaskPayload(task=Task.of(task))
 
 
 async def _datum(context: Context, text: str) -> datums.Datum:

@@ -19,6 +19,7 @@ from app.api.types import (
     Node,
     Project,
     Resolution,
+    Task,
     Upload,
     Viewer,
     visible_projects,
@@ -51,6 +52,7 @@ class Query:
             "alias": (loaders.alias.load, Alias.of),
             "alias_history": (loaders.alias_change.load, AliasHistory.of),
             "execution": (loaders.execution.load, Execution.of),
+            "task": (loaders.task.load, Task.of),
         }[kind]
         record = await cast(Any, load)(key)
         return cast(Any, make)(record) if record else None
@@ -92,6 +94,12 @@ class Query:
         key = find_id(id)
         record = await info.context.loaders.execution.load(key) if key else None
         return Execution.of(record) if record else None
+
+    @strawberry.field(description="One task.")
+    async def task(self, info: Info, id: Id) -> Task | None:
+        key = find_id(id)
+        record = await info.context.loaders.task.load(key) if key else None
+        return Task.of(record) if record else None
 
     @strawberry.field(description="One upload.")
     async def upload(self, info: Info, id: Id) -> Upload | None:

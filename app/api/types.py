@@ -24,7 +24,9 @@ from app.api.enums import (
     ExecutionWarningCode,
     LineageDirection,
     LineageEdgeKind,
+    OnChildError,
     Scope,
+    TaskStatus,
 )
 from app.api.inputs import (
     AliasFilter,
@@ -35,13 +37,20 @@ from app.api.inputs import (
     ExecutionFilter,
 )
 from app.api.scalars import BigInt, find_id, given
-from app.domain import access, aliases, data_stores, datums, executions, lineage, projects, tokens, uploads
+from app.domain import access, aliases, data_stores, datums, executions, lineage, projects, tasks, tokens, uploads
 from app.domain.aliases import ALIASES, HISTORY_OF_ALIAS, HISTORY_OF_DATUM, HISTORY_OF_PROJECT
 from app.domain.data_stores import default_of
 from app.domain.datums import DATA, OUTPUTS
-from app.domain.executions import EXECUTIONS, EXECUTIONS_USING_ALIAS, EXECUTIONS_USING_DATUM, INPUT_FILES
+from app.domain.executions import (
+    EXECUTIONS,
+    EXECUTIONS_OF_TASK,
+    EXECUTIONS_USING_ALIAS,
+    EXECUTIONS_USING_DATUM,
+    INPUT_FILES,
+)
 from app.domain.paging import Slice, decode_cursor
 from app.domain.projects import PROJECTS
+from app.domain.tasks import TASKS
 from app.domain.tokens import list_tokens
 from app.errors import BadUserInputError
 
@@ -286,6 +295,17 @@ class Project(Node):
             before=before,
             where=filter.where() if filter else (),
         )
+
+    @strawberry.field(description="One task by its number in this project.")
+    async def task(
+        self, info: Info, number: Annotated[int, strawberry.argument(description="Counted from 1.")]
+    ) -> Task | None:
+        record = await info.context.loaders.task_by_number.load((self.key, number))
+        return Task.of(record) if record else None
+
+    @strawberry.field(description="The project's tasks, the newest first.")
+    async def tasks(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Task]:
+        return await connect(info, TASKS, self.key, Task.of, first=first, after=after)
 
     @classmethod
     def of(cls, record: projects.Project) -> Self:
@@ -679,6 +699,11 @@ class Execution(Node):
     async def copy_of(self, info: Info) -> Execution | None:
         return await _execution(info, self.record.copy_of)
 
+    @strawberry.field(description="The task that it belongs to.")
+    async def task(self, info: Info) -> Task | None:
+        record = await info.context.loaders.task.load(self.record.task_id) if self.record.task_id else None
+        return Task.of(record) if record else None
+
     @classmethod
     def of(cls, record: executions.Execution) -> Self:
         return cls(
@@ -770,6 +795,55 @@ def _checksums(found: dict[str, Any] | None) -> Checksums | None:
         sha256=found.get("sha256"),
         evidence=datums.ChecksumEvidence(found["evidence"]),
     )
+
+
+@strawberry.type(description="Executions made together, from one template and a table of parameter values.")
+class Task(Node):
+    number: int = strawberry.field(description="Its number in its project, counted from 1.")
+    title: str | None = strawberry.field(description="Its title for people.")
+    max_concurrent: int | None = strawberry.field(description="How many of its executions may run at once.")
+    on_child_error: OnChildError = strawberry.field(description="What happens when one of its executions fails.")
+    created_at: dt.datetime = strawberry.field(description="When it was created and its inputs were pinned.")
+    record: strawberry.Private[tasks.Task]
+
+    @strawberry.field(description="The project it belongs to.")
+    async def project(self, info: Info) -> Project:
+        return await _project(info, self.record.project_id)
+
+    @strawberry.field(description="Who created it.")
+    async def created_by(self, info: Info) -> Actor | None:
+        return await _actor(info, self.record.created_by)
+
+    @strawberry.field(description="How far its executions are.")
+    async def status(self, info: Info) -> TaskStatus:
+        return tasks.status_of(await info.context.loaders.counts_of_task.load(self.record.id))
+
+    @strawberry.field(description="How many of its executions have each status; those of none are left out.")
+    async def counts(self, info: Info) -> list[StatusCount]:
+        counts = await info.context.loaders.counts_of_task.load(self.record.id)
+        return [StatusCount(status=status, count=count) for status, count in counts.items()]
+
+    @strawberry.field(description="Its executions, by number: in the order of the parameter sets.")
+    async def executions(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Execution]:
+        return await connect(info, EXECUTIONS_OF_TASK, self.record.id, Execution.of, first=first, after=after)
+
+    @classmethod
+    def of(cls, record: tasks.Task) -> Self:
+        return cls(
+            id=_id(record.id),
+            number=record.number,
+            title=record.title,
+            max_concurrent=record.max_concurrent,
+            on_child_error=tasks.OnChildError(record.on_child_error),
+            created_at=record.created_at,
+            record=record,
+        )
+
+
+@strawberry.type(description="How many executions have one status.")
+class StatusCount:
+    status: ExecutionStatus = strawberry.field(description="The status.")
+    count: int = strawberry.field(description="How many executions have it.")
 
 
 @strawberry.type(description="A file or an execution, and how far it is from where the walk began.")

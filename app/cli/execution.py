@@ -33,46 +33,63 @@ Parameters = Annotated[
 Title = Annotated[str | None, typer.Option(help="A title for people.")]
 
 
+CommandLines = Annotated[list[str], typer.Option("--command", "-c", help="What to run; repeat for more lines.")]
+Environment = Annotated[
+    list[str] | None, typer.Option("--env", help="NAME=VALUE that the command sees; may be repeated.")
+]
+Secrets = Annotated[
+    list[str] | None, typer.Option("--secret", help="NAME=VALUE, kept encrypted and never shown; may be repeated.")
+]
+Image = Annotated[str | None, typer.Option(help="The container image to run it in.")]
+Tags = Annotated[list[str] | None, typer.Option(help="A label to find it by; may be repeated.")]
+
+
 @command(group, "create")
 async def _create(
     session: Session,
-    command_lines: Annotated[list[str], typer.Option("--command", "-c", help="What to run; repeat for more lines.")],
+    command_lines: CommandLines,
     inputs: Inputs = None,
     param: Parameters = None,
-    environment: Annotated[
-        list[str] | None, typer.Option("--env", help="NAME=VALUE that the command sees; may be repeated.")
-    ] = None,
-    secret: Annotated[
-        list[str] | None, typer.Option("--secret", help="NAME=VALUE, kept encrypted and never shown; may be repeated.")
-    ] = None,
-    image: Annotated[str | None, typer.Option(help="The container image to run it in.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A label to find it by; may be repeated.")] = None,
+    environment: Environment = None,
+    secret: Secrets = None,
+    image: Image = None,
+    tag: Tags = None,
     title: Title = None,
     idempotency_key: Key = None,
 ) -> None:
     """Create an execution; what its references mean now is what it uses."""
-    variables = [
-        {"name": name, "value": value, "secret": hidden}
-        for option, texts, hidden in (("--env", environment, False), ("--secret", secret, True))
-        for name, value in named(option, texts)
-    ]
+    spec = await new_execution(session, command_lines, inputs, param, environment, secret, image, tag)
     data = await session.client.execute(
         f"mutation($input: CreateExecutionInput!) {{ createExecution(input: $input) {{ execution {{ {_WHOLE} }} }} }}",
-        {
-            "input": {
-                "project": await session.project_id(),
-                "title": title,
-                "command": command_lines,
-                "inputs": _inputs(inputs),
-                "parameters": named_values("--param", param),
-                "environment": variables,
-                "image": image,
-                "tags": tag or [],
-                "idempotencyKey": idempotency_key,
-            }
-        },
+        {"input": {**spec, "title": title, "idempotencyKey": idempotency_key}},
     )
     _show(session, data["createExecution"]["execution"])
+
+
+async def new_execution(
+    session: Session,
+    command_lines: list[str],
+    inputs: list[str] | None,
+    param: list[str] | None,
+    environment: list[str] | None,
+    secret: list[str] | None,
+    image: str | None,
+    tag: list[str] | None,
+) -> dict[str, Any]:
+    """A CreateExecutionInput from options."""
+    return {
+        "project": await session.project_id(),
+        "command": command_lines,
+        "inputs": _inputs(inputs),
+        "parameters": named_values("--param", param),
+        "environment": [
+            {"name": name, "value": value, "secret": hidden}
+            for option, texts, hidden in (("--env", environment, False), ("--secret", secret, True))
+            for name, value in named(option, texts)
+        ],
+        "image": image,
+        "tags": tag or [],
+    }
 
 
 @command(group, "list")
@@ -80,16 +97,22 @@ async def _list(
     session: Session,
     status: Annotated[list[str] | None, typer.Option(help="Only of this status; may be repeated.")] = None,
     uses: Annotated[str | None, typer.Option(help="Only those that have this file (an id) as an input.")] = None,
+    task: Annotated[int | None, typer.Option(min=1, help="Only those of this task, by its number.")] = None,
     limit: Limit = 50,
 ) -> None:
     """List the project's executions, the newest first."""
+    wanted = {
+        "status": [each.upper() for each in status] if status else None,
+        "usesDatum": uses,
+        "task": None if task is None else await _id_of(session, "task", task),
+    }
     found = await pages(
         session,
         "executions",
         "query($project: String!, $first: Int!, $after: String, $filter: ExecutionFilter) { project(slug: $project) {"
         f" executions(first: $first, after: $after, filter: $filter) {{ nodes {{ {_SUMMARY} }}"
         " pageInfo { hasNextPage endCursor } } } }",
-        {"filter": {"status": [each.upper() for each in status] if status else None, "usesDatum": uses}},
+        {"filter": wanted},
         limit,
     )
     session.show(
@@ -118,7 +141,7 @@ async def _show_one(session: Session, number: Number) -> None:
     )
     execution = (data["project"] or {}).get("execution")
     if execution is None:
-        raise _missing(session, number)
+        raise missing(session, "execution", number)
     _show(session, execution)
 
 
@@ -139,7 +162,7 @@ async def _copy(
         f"mutation($input: CopyExecutionInput!) {{ copyExecution(input: $input) {{ execution {{ {_WHOLE} }} }} }}",
         {
             "input": {
-                "execution": await _id_of(session, number),
+                "execution": await _id_of(session, "execution", number),
                 "title": title,
                 "reresolve": reresolve,
                 "inputs": _inputs(inputs),
@@ -156,25 +179,25 @@ async def _stop(session: Session, number: Number) -> None:
     """Stop an execution."""
     data = await session.client.execute(
         f"mutation($input: StopExecutionInput!) {{ stopExecution(input: $input) {{ execution {{ {_SUMMARY} }} }} }}",
-        {"input": {"execution": await _id_of(session, number)}},
+        {"input": {"execution": await _id_of(session, "execution", number)}},
     )
     execution = data["stopExecution"]["execution"]
     session.show(execution, table=lambda: f"Execution {execution['number']} is {execution['status']}")
 
 
-async def _id_of(session: Session, number: int) -> str:
+async def _id_of(session: Session, noun: str, number: int) -> str:
     data = await session.client.execute(
-        "query($project: String!, $number: Int!) { project(slug: $project) { execution(number: $number) { id } } }",
+        f"query($project: String!, $number: Int!) {{ project(slug: $project) {{ {noun}(number: $number) {{ id }} }} }}",
         {"project": session.project, "number": number},
     )
-    execution = (data["project"] or {}).get("execution")
-    if execution is None:
-        raise _missing(session, number)
-    return str(execution["id"])
+    found = (data["project"] or {}).get(noun)
+    if found is None:
+        raise missing(session, noun, number)
+    return str(found["id"])
 
 
-def _missing(session: Session, number: int) -> ApiError:
-    return ApiError(f"There is no execution {number} in project {session.project!r}.", {"code": "NOT_FOUND"})
+def missing(session: Session, noun: str, number: int) -> ApiError:
+    return ApiError(f"There is no {noun} {number} in project {session.project!r}.", {"code": "NOT_FOUND"})
 
 
 def _inputs(texts: list[str] | None) -> list[dict[str, Any]]:

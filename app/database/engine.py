@@ -25,7 +25,7 @@ async def prepare(connection: Connection) -> None:
     It would otherwise do that inside the first transaction that uses one.
     """
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads)
-    await connection.fetch("SELECT NULL::uuid[], NULL::integer[], NULL::smallint[], NULL::timestamptz[]")
+    await connection.fetch("SELECT NULL::uuid[], NULL::integer[], NULL::smallint[], NULL::timestamptz[], NULL::jsonb[]")
 
 
 async def _keep(_: asyncpg.Connection[asyncpg.Record]) -> None:

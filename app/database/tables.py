@@ -73,6 +73,14 @@ def _object(name: str) -> Column[object]:
     return Column(name, JSONB, server_default=text("'{}'"), nullable=False)
 
 
+def _feed_position() -> Column[object]:
+    """The transaction that last wrote the row, as the project's feed counts them (see `feed_cluster`).
+
+    Unlike a sequence, transactions have a horizon below which none can commit any more.
+    """
+    return Column("feed_position", BIGINT, server_default=text("pg_current_xact_id()::text::bigint"), nullable=False)
+
+
 #: Who does things. Tokens of the same name that one actor created act as one actor, so that replacing a token
 #: does not split the history.
 actor = Table(
@@ -113,6 +121,7 @@ project = Table(
     Column("slug", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("last_execution_number", Integer, server_default=text("0"), nullable=False),
+    Column("last_task_number", Integer, server_default=text("0"), nullable=False),
     _moment(),
     _by(),
     PrimaryKeyConstraint("id"),
@@ -267,6 +276,7 @@ alias_history = Table(
     Column("execution_id", Uuid),
     Column("change_set_id", Uuid, nullable=False),
     Column("rolled_back_to", Integer),
+    _feed_position(),
     PrimaryKeyConstraint("alias_id", "version"),
     UniqueConstraint("id"),
     _within_project("alias_id", "alias"),
@@ -282,7 +292,27 @@ alias_history = Table(
     Index(None, "from_datum_id", "at"),
     Index(None, "to_datum_id", "at"),
     Index(None, "change_set_id"),
+    Index(None, "project_id", "feed_position", "id"),
     Index("alias_history_execution_id_idx", "execution_id", postgresql_where=text("execution_id IS NOT NULL")),
+)
+
+#: Executions made together from one template.
+task = Table(
+    "task",
+    metadata,
+    _id(),
+    _project(),
+    Column("number", Integer, nullable=False),
+    Column("title", Text),
+    Column("max_concurrent", Integer),
+    Column("on_child_error", Text, nullable=False),
+    _moment(),
+    _by(),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("project_id", "id"),
+    UniqueConstraint("project_id", "number"),
+    CheckConstraint("max_concurrent > 0", name="max_concurrent"),
+    CheckConstraint("on_child_error IN ('CONTINUE', 'STOP_ALL')", name="on_child_error"),
 )
 
 execution = Table(
@@ -307,20 +337,26 @@ execution = Table(
     Column("attempt", Integer, server_default=text("0"), nullable=False),
     Column("store_id", Uuid, ForeignKey("data_store.id")),
     Column("copy_of", Uuid),
+    Column("task_id", Uuid),
     _moment(),
     _by(),
     _moment("queued_at", nullable=True),
     _moment("started_at", nullable=True),
     _moment("finished_at", nullable=True),
     Column("exit_code", Integer),
+    # set anew by every statement that changes what clients see
+    _feed_position(),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("project_id", "id"),
     UniqueConstraint("project_id", "number"),
     _within_project("copy_of", "execution"),
+    _within_project("task_id", "task"),
     CheckConstraint(
         "status IN ('CREATED', 'QUEUED', 'STARTED', 'STOPPING', 'STOPPED', 'ERROR', 'COMPLETE')", name="status"
     ),
     Index("execution_tags_idx", "tags", postgresql_using="gin"),
+    Index("execution_task_id_idx", "task_id", "number", postgresql_where=text("task_id IS NOT NULL")),
+    Index(None, "project_id", "feed_position", "id"),
 )
 
 #: An input as requested, so that a copy can resolve it again.
@@ -400,4 +436,16 @@ idempotency = Table(
     _moment(),
     PrimaryKeyConstraint("actor_id", "project_id", "mutation", "key"),
     Index(None, "created_at"),
+)
+
+#: The PostgreSQL clusters that this database has lived in, the newest with the highest `base`. Each counts its own
+#: transactions, so after a dump and restore the new cluster's count above all that were written before: `base` is
+#: added to them by the default of every `feed_position`.
+feed_cluster = Table(
+    "feed_cluster",
+    metadata,
+    Column("system_identifier", BIGINT, nullable=False),
+    Column("base", BIGINT, nullable=False),
+    _moment(),
+    PrimaryKeyConstraint("base"),
 )

@@ -25,6 +25,7 @@ from app.errors import BadUserInputError, NotFoundError, WrongStateError
 
 MOST_FILES = 10_000
 _MOST_INPUTS = 1_000
+_MOST_FILES_OF_TASK = 100_000
 
 
 class ExecutionStatus(StrEnum):
@@ -72,6 +73,7 @@ class Execution:
     attempt: int
     store_id: UUID | None
     copy_of: UUID | None
+    task_id: UUID | None
     created_at: dt.datetime
     created_by: UUID | None
     queued_at: dt.datetime | None
@@ -195,16 +197,16 @@ _CREATE = Statement(f"""
         WHERE locked.status IS DISTINCT FROM 'AVAILABLE'
         ORDER BY 1, 2 LIMIT 1
     ), numbered AS (
-        UPDATE project SET last_execution_number = last_execution_number + 1
+        UPDATE project SET last_execution_number = last_execution_number + cardinality(:parameter_sets ::jsonb[])
         WHERE id = :project_id AND NOT EXISTS (SELECT FROM fault)
-        RETURNING last_execution_number AS number
+        RETURNING last_execution_number - cardinality(:parameter_sets ::jsonb[]) AS last_number
     ), execution AS (
         INSERT INTO execution (id, project_id, number, title, step, image, command, parameters, environment, tags,
-            mounts, labels, priority, time_limit, status, store_id, copy_of, created_by)
-        SELECT coalesce(:id ::uuid, uuidv7()), :project_id, numbered.number, :title, :step, :image, :command,
-            :parameters, :environment, :tags, :mounts, :labels, :priority, :time_limit, 'CREATED', :store_id, :copy_of,
-            :actor_id
-        FROM numbered
+            mounts, labels, priority, time_limit, status, store_id, copy_of, task_id, created_by)
+        SELECT coalesce(:id ::uuid, uuidv7()), :project_id, last_number + place, :title, :step, :image, :command,
+            parameters, :environment, :tags, :mounts, :labels, :priority, :time_limit, 'CREATED', :store_id, :copy_of,
+            :task_id, :actor_id
+        FROM numbered, unnest(:parameter_sets ::jsonb[]) WITH ORDINALITY AS parameter_set (parameters, place)
         RETURNING *
     ), input AS (
         INSERT INTO execution_input
@@ -213,16 +215,17 @@ _CREATE = Statement(f"""
         FROM execution, jsonb_to_recordset(:inputs ::jsonb) AS input (
             position smallint, name text, "references" text[], filename text, keep_directories text, optional boolean
         )
-        RETURNING id, position
+        RETURNING id, execution_id, position
     ), file AS (
         INSERT INTO execution_input_file
             (project_id, execution_id, input_id, position, reference, datum_id, alias_id, alias_version, filename)
-        SELECT :project_id, execution.id, input.id, resolved.position, resolved.reference, resolved.datum_id,
+        SELECT :project_id, input.execution_id, input.id, resolved.position, resolved.reference, resolved.datum_id,
             resolved.alias_id, resolved.alias_version, resolved.filename
-        FROM execution, resolved JOIN input ON input.position = resolved.input_position
+        FROM resolved JOIN input ON input.position = resolved.input_position
     )
     SELECT fault.input_position, fault.position, fault.id, fault.status, fault.purged_at, {_EXECUTION}
     FROM (VALUES (1)) AS always LEFT JOIN fault ON true LEFT JOIN execution ON true
+    ORDER BY execution.number
 """)
 
 _BY_ID = Statement(f"SELECT {_EXECUTION} FROM execution WHERE id = ANY(:ids ::uuid[])")
@@ -245,7 +248,8 @@ _WARNINGS = Statement(f"""
 """)
 _LOCK = Statement(f"SELECT {_EXECUTION} FROM execution WHERE id = :id FOR NO KEY UPDATE")
 _STOP = Statement(f"""
-    UPDATE execution SET status = 'STOPPED', finished_at = clock_timestamp() WHERE id = :id RETURNING {_EXECUTION}
+    UPDATE execution SET status = 'STOPPED', finished_at = clock_timestamp(), feed_position = DEFAULT
+    WHERE id = :id RETURNING {_EXECUTION}
 """)
 
 _execution = tables.execution
@@ -270,6 +274,7 @@ EXECUTIONS = Listing(
         "uses_datum": _uses(_file.c.datum_id == identity("uses_datum")),
         "uses_alias": _uses(_file.c.alias_id == identity("uses_alias")),
         **contains_all("tags_all", _execution.c.tags),
+        "task": _execution.c.task_id == identity("task"),
         **moment_filter("created_at", _execution.c.created_at),
         "has_warnings": _has_warnings,
         "has_no_warnings": not_(_has_warnings),
@@ -294,6 +299,13 @@ EXECUTIONS_USING_ALIAS = Listing(
     },
 )
 
+EXECUTIONS_OF_TASK = Listing(
+    _execution,
+    Execution,
+    parent=lambda task_id: _execution.c.task_id == task_id,
+    orders={"number": Order(("number",))},
+)
+
 INPUT_FILES = Listing(
     _file,
     InputFile,
@@ -314,16 +326,32 @@ async def create_execution(
     """Makes an execution with every input pinned to the file that its references mean in this instant."""
     if claim and claim.replayed:
         return (await load_executions(connection, [claim.result_id]))[claim.result_id]
-    environment = [
-        {
-            "name": each.name,
-            "value": secrets.encrypt(each.value) if each.secret else each.value,
-            "secret": each.secret,
-        }
-        for each in spec.environment
-    ]
     files = _parse_inputs(list(enumerate(spec.inputs)))
-    return await _create(connection, caller, project_id, spec, environment, files, copy_of=None, claim=claim)
+    (execution,) = await _create(connection, caller, project_id, spec, _encrypted(spec, secrets), files, claim=claim)
+    return execution
+
+
+async def create_executions_of_task(
+    connection: Connection,
+    caller: Caller,
+    project_id: UUID,
+    template: ExecutionSpec,
+    parameter_sets: Sequence[Mapping[str, Any]],
+    *,
+    task_id: UUID,
+    secrets: SecretBox,
+) -> None:
+    """Makes one execution for each parameter set, all pinned to the same files by one resolution of the references."""
+    files = _parse_inputs(list(enumerate(template.inputs)))
+    if len(files) * len(parameter_sets) > _MOST_FILES_OF_TASK:
+        raise BadUserInputError(
+            f"{len(parameter_sets)} executions of {len(files)} input files each are too many for one task; expected at"
+            f" most {_MOST_FILES_OF_TASK} files in all."
+        )
+    environment = _encrypted(template, secrets)
+    await _create(
+        connection, caller, project_id, template, environment, files, parameter_sets=parameter_sets, task_id=task_id
+    )
 
 
 async def copy_execution(
@@ -384,16 +412,17 @@ async def copy_execution(
         time_limit=original.time_limit,
         store_id=original.store_id,
     )
-    return await _create(
+    (execution,) = await _create(
         connection,
         caller,
         original.project_id,
         spec,
         original.environment,
         files,
-        copy_of=original.id,
         claim=claim,
+        copy_of=original.id,
     )
+    return execution
 
 
 async def stop_execution(connection: Connection, execution_id: UUID) -> Execution:
@@ -433,6 +462,17 @@ async def load_warnings(connection: Connection, execution_ids: Sequence[UUID]) -
     return found
 
 
+def _encrypted(spec: ExecutionSpec, secrets: SecretBox) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": each.name,
+            "value": secrets.encrypt(each.value) if each.secret else each.value,
+            "secret": each.secret,
+        }
+        for each in spec.environment
+    ]
+
+
 async def _create(
     connection: Connection,
     caller: Caller,
@@ -441,12 +481,15 @@ async def _create(
     environment: list[dict[str, Any]],
     files: list[_WantedFile],
     *,
-    copy_of: UUID | None,
-    claim: Claim | None,
-) -> Execution:
+    parameter_sets: Sequence[Mapping[str, Any]] = ({},),
+    claim: Claim | None = None,
+    copy_of: UUID | None = None,
+    task_id: UUID | None = None,
+) -> list[Execution]:
+    """One execution for each parameter set, which goes over the parameters of `spec`; a claim is for a single one."""
     _check(spec, files)
     positions = _positions(files)
-    (row,) = await _CREATE.fetch(
+    rows = await _CREATE.fetch(
         connection,
         id=claim and claim.result_id,
         project_id=project_id,
@@ -454,7 +497,7 @@ async def _create(
         step=spec.step,
         image=spec.image,
         command=spec.command,
-        parameters=require_object("parameters", spec.parameters),
+        parameter_sets=[require_object("parameters", spec.parameters | dict(each)) for each in parameter_sets],
         environment=environment,
         tags=require_tags("tags", spec.tags),
         mounts=spec.mounts,
@@ -463,6 +506,7 @@ async def _create(
         time_limit=spec.time_limit,
         store_id=spec.store_id,
         copy_of=copy_of,
+        task_id=task_id,
         actor_id=caller.actor_id,
         inputs=[
             {
@@ -484,7 +528,7 @@ async def _create(
         alias_versions=[file.alias_version for file in files],
         filenames=[file.filename for file in files],
     )
-    input_position, position, datum_id, status, purged_at, *values = row
+    input_position, position, datum_id, status, purged_at, *values = rows[0]
     if input_position is not None:
         places = zip(files, positions, strict=True)
         wanted = next(file for file, at in places if (file.input_position, at) == (input_position, position))
@@ -494,7 +538,7 @@ async def _create(
             raise type(fault)(f"Input {spec.inputs[input_position].name!r}: {fault.message}", **fault.details)
     if values[0] is None:
         raise NotFoundError(f"There is no project {project_id}.")
-    return Execution(*values)
+    return [Execution(*tuple(row)[5:]) for row in rows]
 
 
 def _positions(files: Sequence[_WantedFile]) -> list[int]:

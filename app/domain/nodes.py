@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.database.statements import Connection, Statement
 
-NODE_TABLES = ("project", "data_store", "datum", "alias", "alias_history", "execution")
+NODE_TABLES = ("project", "data_store", "datum", "alias", "alias_history", "execution", "task")
 
 _KINDS = Statement(
     " UNION ALL ".join(

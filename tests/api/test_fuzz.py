@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +14,17 @@ import orjson
 import pytest
 import requests
 import schemathesis
+from graphql import parse_value
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from schemathesis.core.result import Ok
 
 from tests.api.test_data import push
 from tests.conftest import LiveServer
 
-_EXAMPLES = 12
+_JSON = ["null", "true", "-3", "0.5", '"text"', "[]", "[1, [2]]", "{}", '{lr: 0.1, nested: {deep: [null, "x"]}}']
+schemathesis.graphql.scalar("JSON", st.sampled_from([parse_value(text) for text in _JSON]))
+
 _ARGUMENT = re.compile(r'\b(project|datum|execution|usesDatum|id|reference): "[^"]*"')
 
 
@@ -34,7 +39,7 @@ def _aim(query: str, ids: Mapping[str, str]) -> str:
     return _ARGUMENT.sub(real, query)
 
 
-def _fuzz(server: LiveServer, ids: Mapping[str, str]) -> Counter[str]:
+def _fuzz(server: LiveServer, ids: Mapping[str, str], examples: int) -> Counter[str]:
     """Sends every document; returns how often each code came back."""
     session = requests.Session()
     session.headers["Authorization"] = f"Bearer {server.token}"
@@ -60,7 +65,7 @@ def _fuzz(server: LiveServer, ids: Mapping[str, str]) -> Counter[str]:
         case = operation.ok().as_strategy()
 
         @settings(
-            max_examples=_EXAMPLES,
+            max_examples=examples,
             deadline=None,
             database=None,
             phases=[Phase.generate],
@@ -80,7 +85,7 @@ def _fuzz(server: LiveServer, ids: Mapping[str, str]) -> Counter[str]:
 
 
 @pytest.mark.filterwarnings("ignore")  # those of the libraries that make the documents up
-async def test_no_made_up_document_ends_in_an_unexpected_error(server: LiveServer) -> None:
+async def test_no_made_up_document_ends_in_an_unexpected_error(server: LiveServer, pytestconfig: pytest.Config) -> None:
     project = await server.project_id()
     datum = await push(server, b"x")
     await server.run(
@@ -98,5 +103,7 @@ async def test_no_made_up_document_ends_in_an_unexpected_error(server: LiveServe
         "execution": created["createExecution"]["execution"]["id"],
         "reference": "datum://a",
     }
-    codes = await asyncio.to_thread(_fuzz, server, ids)
-    assert codes["sent"] >= 20 * _EXAMPLES
+    examples = int(pytestconfig.getoption("fuzz_examples"))
+    codes = await asyncio.to_thread(_fuzz, server, ids, examples)
+    sys.stdout.write(f"{dict(codes)}\n")
+    assert codes["sent"] >= 20 * examples

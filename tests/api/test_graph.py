@@ -264,3 +264,45 @@ async def test_what_a_bad_file_broke_is_one_query(server: LiveServer, ids: dict[
     assert [node["depth"] for node in copy["lineage"]["nodes"]] == [0]
     # token, project, alias, executions, two levels for both, their executions, their data
     assert len(statements) == 8, statements
+
+
+async def test_a_task_is_found_with_its_executions_and_they_with_it(server: LiveServer, ids: dict[str, str]) -> None:
+    project = await server.project_id()
+    create = "mutation($input: CreateTaskInput!) { createTask(input: $input) { task { id number } } }"
+    template = {"project": project, "command": ["train"]}
+    values: dict[str, Any] = {"project": project, "template": template, "parameterSets": [{"n": n} for n in range(3)]}
+    task = (await server.run(create, input={**values, "idempotencyKey": "once"}))["createTask"]["task"]
+    assert (await server.run(create, input={**values, "idempotencyKey": "once"}))["createTask"]["task"] == task
+    found = await server.run(
+        """query($id: ID!, $number: Int!) {
+            task(id: $id) {
+                project { slug } createdBy { name } maxConcurrent onChildError
+                executions(first: 2) { nodes { parameters task { id } } totalCount }
+            }
+            project(slug: "default") {
+                task(number: $number) { id } tasks { nodes { id } }
+                executions(filter: { task: $id }) { totalCount }
+            }
+        }""",
+        id=task["id"],
+        number=task["number"],
+    )
+    assert found["task"] == {
+        "project": {"slug": "default"},
+        "createdBy": {"name": "admin"},
+        "maxConcurrent": None,
+        "onChildError": "CONTINUE",
+        "executions": {
+            "nodes": [{"parameters": {"n": n}, "task": {"id": task["id"]}} for n in range(2)],
+            "totalCount": 3,
+        },
+    }
+    assert found["project"] == {
+        "task": {"id": task["id"]},
+        "tasks": {"nodes": [{"id": task["id"]}]},
+        "executions": {"totalCount": 3},
+    }
+    own_key = {**values, "template": {**template, "idempotencyKey": "k"}}
+    assert "template.idempotencyKey" in (await server.fails(create, input=own_key)).message
+    elsewhere = {**values, "template": {**template, "project": ids["old"]}}
+    assert "another project" in (await server.fails(create, input=elsewhere)).message

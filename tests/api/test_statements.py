@@ -111,6 +111,28 @@ async def test_create_execution_with_ten_aliases_is_one_statement_in_its_transac
     assert len(_inside_transaction(filled.statements)) == 1
 
 
+async def test_a_task_of_any_size_is_two_statements_and_its_counts_one(filled: LiveServer) -> None:
+    project, counts = await filled.project_id(), []
+    for size in (2, 300):
+        values = {
+            "project": project,
+            "template": {
+                "project": project,
+                "command": ["run"],
+                "inputs": [{"name": "model", "references": ["datum://alias-1"]}],
+            },
+            "parameterSets": [{"seed": seed} for seed in range(size)],
+        }
+        data, statements = await filled.count(
+            "mutation($input: CreateTaskInput!) { createTask(input: $input) { task { status counts { count } } } }",
+            input=values,
+        )
+        assert data["createTask"]["task"] == {"status": "RUNNING", "counts": [{"count": size}]}
+        counts.append(len(statements))
+    # authentication, the task, its executions, their counts
+    assert counts == [4, 4]
+
+
 async def test_setting_many_aliases_is_four_statements_however_many(filled: LiveServer) -> None:
     project = await filled.project_id()
     data = await filled.run('{ project(slug: "default") { data(first: 1) { nodes { id } } } }')

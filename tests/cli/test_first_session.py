@@ -119,6 +119,25 @@ def test_executions_are_listed_copied_and_stopped(shell: _Shell) -> None:
     assert number in shell.run("execution", "list", "--status", "stopped")
 
 
+def test_tasks_are_created_listed_and_shown(shell: _Shell, here: Path) -> None:
+    shell.run("data", "push", "model.pkl", "--alias", "task-in")
+    (here / "sets.json").write_text('[{"lr": 0.3}]')
+    made = shell.json(
+        *("task", "create", "-c", "train", "-i", "m=datum://task-in", "--set", "lr=0.1,name=x", "--set", "lr=0.2"),
+        *("--sets", "sets.json", "--title", "sweep"),
+    )
+    assert made["counts"] == [{"status": "CREATED", "count": 3}]
+    number = str(made["number"])
+    assert "3 CREATED" in shell.run("task", "list")
+    assert "sweep" in shell.run("task", "show", number)
+    children = shell.json("execution", "list", "--task", number)
+    assert [child["number"] for child in children] == sorted((child["number"] for child in children), reverse=True)
+    shell.run("execution", "stop", str(children[0]["number"]))
+    assert "2 CREATED, 1 STOPPED" in shell.run("task", "show", number)
+    assert "parameterSets has 0 entries" in shell.fails(6, "task", "create", "-c", "train")
+    assert "NOT_FOUND" in shell.fails(4, "task", "show", "99")
+
+
 def test_projects_and_tokens_are_managed(shell: _Shell, data_dir: Path) -> None:
     shell.run("project", "create", "team", "--name", "The team")
     assert "The team" in shell.run("project", "list")
@@ -160,7 +179,7 @@ def test_errors_say_what_to_do_and_exit_by_kind(shell: _Shell, data_dir: Path, t
     assert "waymark serve" in nowhere.stderr
 
 
-@pytest.mark.parametrize("group", ["", "project", "data", "alias", "execution", "token", "serve", "query"])
+@pytest.mark.parametrize("group", ["", "project", "data", "alias", "execution", "task", "token", "serve", "query"])
 def test_help_helps(data_dir: Path, group: str) -> None:
     shown = waymark(data_dir, *([group] if group else []), "--help")
     assert shown.returncode == 0
