@@ -22,16 +22,19 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from app.api import links
-from app.api.http import HEALTH_ROUTES, RequestLog, graphql_route
+from app.api.http import HEALTH_ROUTES, RequestLog, graphql_routes
 from app.api.services import Services
 from app.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from app.database.engine import Prepare, create_pool, prepare
 from app.database.migrate import UnsupportedDatabaseError, create_database, migrate
 from app.domain import bootstrap
+from app.domain.feeds import Feeds
 from app.domain.housekeeping import keep_house
+from app.domain.positions import ensure_feed_positions
 from app.domain.secrets import SecretBox, new_token
 from app.domain.transactions import UNAVAILABLE, writing
 from app.logs import configure_logs
@@ -48,7 +51,7 @@ def create_app(settings: Settings, *, prepare_connection: Prepare = prepare) -> 
     """One server process's application. It connects to what is there; `settings` must name database and secret key."""
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
         if settings.database_url is None or settings.secret_key is None:
             raise SettingsError("create_app needs WAYMARK_DATABASE_URL and WAYMARK_SECRET_KEY.")
         async with AsyncExitStack() as stack:
@@ -56,14 +59,20 @@ def create_app(settings: Settings, *, prepare_connection: Prepare = prepare) -> 
                 settings.database_url, size=settings.database_pool_size, prepare=prepare_connection
             )
             stack.push_async_callback(pool.close)
-            services = Services(settings, pool, SecretBox(settings.secret_key), StoreRegistry())
+            services = Services(
+                settings,
+                pool,
+                SecretBox(settings.secret_key),
+                StoreRegistry(),
+                Feeds(pool, most_per_token=settings.max_streams),
+            )
             app.state.services = services
-            housekeeping = asyncio.create_task(keep_house(pool, services.stores, services.deletions_due))
-            stack.push_async_callback(_cancel, housekeeping)
-            yield
+            for work in (keep_house(pool, services.stores, services.deletions_due), services.feeds.run()):
+                stack.push_async_callback(_cancel, asyncio.create_task(work))
+            yield {"closing": services.closing}
 
     return Starlette(
-        routes=[graphql_route(settings), *links.ROUTES, *HEALTH_ROUTES],
+        routes=[*graphql_routes(settings), *links.ROUTES, *HEALTH_ROUTES],
         middleware=[Middleware(RequestLog)],
         exception_handlers={HTTPException: links.refuse, 500: links.refuse},
         lifespan=lifespan,
@@ -110,6 +119,14 @@ def create_admin_token(settings: Settings) -> Path:
     return settings.token_file
 
 
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn waits for answers under way before it ends; to streams, which have no end, this one says that it does."""
+
+    def shutdown(self) -> None:
+        self.app_state["closing"].set()
+        super().shutdown()
+
+
 class _Supervisor(Multiprocess):
     """uvicorn's supervisor of server processes, which also keeps the embedded PostgreSQL alive."""
 
@@ -119,7 +136,9 @@ class _Supervisor(Multiprocess):
             factory=True,
             workers=settings.workers,
             loop="uvloop",
-            http="httptools",
+            http=HttpProtocol,
+            ws="websockets-sansio",
+            ws_max_size=settings.max_body_bytes,
             log_config=None,
             timeout_graceful_shutdown=settings.shutdown_grace,
             server_header=False,
@@ -158,6 +177,7 @@ async def _prepare(settings: Settings, *, embedded: bool) -> None:
     if embedded and token is None:
         token = _own_token(settings)
     async with await create_pool(settings.database_url, size=1) as pool, writing(pool) as connection:
+        await ensure_feed_positions(connection)
         await bootstrap.ensure_defaults(connection, store_path=str(settings.store_dir))
         if token is not None:
             await bootstrap.ensure_admin_token(connection, token)

@@ -30,7 +30,7 @@ def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentLimits:
-    """What one GraphQL document may ask for; each field is one WAYMARK_… variable."""
+    """What one request's GraphQL documents may ask for; each field is one WAYMARK_… variable."""
 
     max_tokens: int = 10_000
     #: Fields within fields.
@@ -42,6 +42,8 @@ class DocumentLimits:
     max_repeats: int = 500
     #: Fields that may be completed, list sizes multiplied.
     max_cost: int = 100_000
+    #: Operations sent in one request.
+    max_batch: int = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,10 @@ class Settings:
     document_limits: DocumentLimits = DocumentLimits()
     #: Seconds that a query may take.
     query_timeout: int = 30
+    #: Streams (running subscriptions) of one token in one server process.
+    max_streams: int = 100
+    #: Seconds after which a stream is ended whose client takes nothing in.
+    stream_timeout: int = 30
     log_level: str = "INFO"
     log_format: str = "text"
 
@@ -183,6 +189,8 @@ _READERS: dict[str, Any] = {
     "shutdown_grace": _positive,
     "max_body_bytes": _positive,
     "query_timeout": _positive,
+    "max_streams": _positive,
+    "stream_timeout": _positive,
     "log_level": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
     "log_format": _one_of("text", "json"),
 }

@@ -23,7 +23,7 @@ from app.database.migrate import create_database, migrate
 from app.database.statements import Connection
 from app.domain import bootstrap
 from app.domain.secrets import SecretBox, new_token
-from app.server import create_app
+from app.server import HttpProtocol, create_app
 from app.settings import Settings
 from tests.make import World, a_world
 
@@ -135,7 +135,13 @@ class _InProcess(uvicorn.Server):
 @pytest.fixture
 async def server(database_url: str, tmp_path: Path) -> AsyncIterator[LiveServer]:
     settings = Settings(
-        data_dir=tmp_path, database_url=database_url, secret_key=SECRET_KEY, database_pool_size=20, query_timeout=3
+        data_dir=tmp_path,
+        database_url=database_url,
+        secret_key=SECRET_KEY,
+        database_pool_size=20,
+        query_timeout=3,
+        max_streams=6,
+        stream_timeout=3,
     )
     statements: list[str] = []
 
@@ -149,7 +155,11 @@ async def server(database_url: str, tmp_path: Path) -> AsyncIterator[LiveServer]
             await bootstrap.ensure_defaults(connection, store_path=str(settings.store_dir))
             await bootstrap.ensure_admin_token(connection, token)
         config = uvicorn.Config(
-            create_app(settings, prepare_connection=listen), port=0, log_config=None, timeout_graceful_shutdown=2
+            create_app(settings, prepare_connection=listen),
+            port=0,
+            http=HttpProtocol,
+            log_config=None,
+            timeout_graceful_shutdown=5,
         )
         process = _InProcess(config)
         running = asyncio.create_task(process.serve())

@@ -13,6 +13,7 @@ from app.api.services import Services
 from app.database.statements import Connection
 from app.domain.access import Caller, Scope
 from app.domain.data_stores import DataStore
+from app.domain.feeds import Feeds
 from app.domain.secrets import SecretBox
 from app.domain.transactions import reading, writing
 from app.settings import Settings
@@ -28,9 +29,17 @@ class Context:
         self.base_url = base_url
         self.loaders = Loaders(services.pool, caller)
 
+    def renewed(self) -> Context:
+        """The same for another operation of one request."""
+        return Context(self._services, self.caller, self.base_url)
+
     @property
     def settings(self) -> Settings:
         return self._services.settings
+
+    @property
+    def feeds(self) -> Feeds:
+        return self._services.feeds
 
     @property
     def secrets(self) -> SecretBox:
@@ -55,6 +64,10 @@ class Context:
         self.caller.require(scope, project_id)
         async with writing(self._services.pool) as connection:
             yield connection
+        self.forget()
+
+    def forget(self) -> None:
+        """Lets what follows be read anew: a subscription's events are minutes apart."""
         self.loaders = Loaders(self._services.pool, self.caller)
 
     def sweep_soon(self) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import html
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,25 +15,29 @@ import orjson
 import structlog
 from cross_web import AsyncHTTPRequestAdapter
 from cross_web import HTTPException as ViewError
-from graphql import GraphQLError
-from starlette.datastructures import MutableHeaders
+from graphql import GraphQLError, OperationType
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
+from strawberry import UNSET
 from strawberry.asgi import GraphQL
+from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.http.streaming import HTTPStreamTransport, SSETransport
 from strawberry.schema.exceptions import InvalidOperationTypeError
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 
 from app.api.context import Context
-from app.api.limits import only_reads
+from app.api.limits import kind_of_operation
 from app.api.schema import make_schema
 from app.api.services import Services
+from app.api.websocket import Handshake, TransportHandler, WebSocketAdapter, until
 from app.domain.access import Caller, Via
 from app.domain.tokens import authenticate
 from app.domain.transactions import reading
@@ -50,6 +55,8 @@ log = structlog.get_logger("waymark.http")
 
 _JSON = "application/json"
 _GRAPHQL_JSON = "application/graphql-response+json"
+_EVENT_STREAM = "text/event-stream"
+_HANDSHAKE = timedelta(seconds=10)
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -69,16 +76,30 @@ pre { overflow-x: auto; padding: 1rem; border: 1px solid #8888; border-radius: .
 """
 
 
-class GraphQLView(GraphQL[Context, None]):
+class GraphQLView(GraphQL["Context | Handshake", None]):
     """Strawberry's view as the GraphQL-over-HTTP specification wants it, authenticated, every failure in JSON."""
 
+    websocket_adapter_class = WebSocketAdapter
+    graphql_transport_ws_handler_class = TransportHandler
+
     def __init__(self, settings: Settings) -> None:
-        super().__init__(make_schema(settings.document_limits), graphql_ide=None, subscription_protocols=())
-        self._limits = settings.document_limits
-        self._query_timeout = settings.query_timeout
+        super().__init__(
+            make_schema(settings.document_limits),
+            graphql_ide=None,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
+            connection_init_wait_timeout=_HANDSHAKE,
+            max_subscriptions_per_connection=settings.max_streams,
+        )
+        self.limits = settings.document_limits
+        self.query_timeout = settings.query_timeout
+        self.stream_timeout = settings.stream_timeout
+        self._max_body_bytes = settings.max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive=receive)
+        if scope["type"] == "websocket":
+            await self.run(WebSocket(scope, receive, send))
+            return
+        request = Request(scope, receive=self._limited(receive))
         try:
             response = await self._respond(request)
         except ViewError as error:
@@ -89,9 +110,35 @@ class GraphQLView(GraphQL[Context, None]):
         except StoreUnavailableError as error:
             response = _failure(503, error.message, error.extensions)
             response.headers["Retry-After"] = "1"
+        except _BodyTooLargeError as error:
+            response = _failure(413, error.message, error.extensions)
+            response.headers["Connection"] = "close"
         except AppError as error:
             response = _failure(400, error.message, error.extensions)
-        await response(scope, receive, send)
+
+        async def patient_send(message: Message) -> None:
+            async with asyncio.timeout(self.stream_timeout):
+                await send(message)
+
+        try:
+            await response(scope, receive, patient_send)
+        except (TimeoutError, ClientDisconnect):
+            log.warning("a client went away or took nothing in, and was cut off", seconds=self.stream_timeout)
+
+    def _limited(self, receive: Receive) -> Receive:
+        taken = 0
+
+        async def limited() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._max_body_bytes:
+                raise _BodyTooLargeError(
+                    f"The request's body has more than {self._max_body_bytes} bytes (WAYMARK_MAX_BODY_BYTES)."
+                )
+            return message
+
+        return limited
 
     async def _respond(self, request: Request) -> Response:
         accept = request.headers.get("accept", "")
@@ -100,20 +147,53 @@ class GraphQLView(GraphQL[Context, None]):
             page.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
             return page
         if negotiate(accept) is None:
-            raise ViewError(406, f"This answers in {_GRAPHQL_JSON} or {_JSON}; Accept names neither.")
+            raise ViewError(406, f"This answers in {_GRAPHQL_JSON}, {_JSON} or {_EVENT_STREAM}; Accept names none.")
         response: Response = await self.run(request)
         return response
 
-    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        services: Services = request.app.state.services
-        caller = await _authenticated(services, request)
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context | Handshake:
+        return Handshake(request) if isinstance(request, WebSocket) else await self.open_context(request)
+
+    async def open_context(self, request: Request | Handshake) -> Context:
+        """The context of one operation; who sends it is found out anew each time."""
+        connection = request.websocket if isinstance(request, Handshake) else request
+        services: Services = connection.app.state.services
+        caller = await _authenticated(services, request.headers)
         structlog.contextvars.bind_contextvars(actor=caller.name)
-        return Context(services, caller, services.settings.public_url or str(request.base_url).rstrip("/"))
+        base_url = str(connection.base_url).rstrip("/").replace("ws", "http", 1)
+        return Context(services, caller, services.settings.public_url or base_url)
+
+    async def on_ws_connect(self, context: Context | Handshake) -> Any:
+        if isinstance(context, Handshake):
+            try:
+                await self.open_context(context)
+            except StoreUnavailableError as error:
+                await context.websocket.close(1013, "Try again later")
+                raise ConnectionRejectionError from error
+            except AppError as error:
+                raise ConnectionRejectionError from error
+        return UNSET
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         response = await super().get_sub_response(request)
         response.media_type = negotiate(request.headers.get("accept", ""))
         return response
+
+    def _get_stream_transport_from_headers(self, headers: Mapping[str, str]) -> HTTPStreamTransport | None:
+        # a client that merely could read a stream, as some always say, gets JSON
+        first = negotiate({name.lower(): value for name, value in headers.items()}.get("accept", ""))
+        return self._get_stream_transport(SSETransport.protocol) if first == _EVENT_STREAM else None
+
+    async def create_streaming_response(
+        self,
+        request: Request | WebSocket,
+        stream: Callable[[], AsyncIterator[str]],
+        sub_response: Response,
+        headers: Mapping[str, str],
+    ) -> Response:
+        services: Services = request.app.state.services
+        # cut, not completed: clients come back and go on
+        return StreamingResponse(until(services.closing, stream()), headers=headers)
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> Any:
         kind = (request.content_type or "").partition(";")[0].strip().lower()
@@ -124,15 +204,25 @@ class GraphQLView(GraphQL[Context, None]):
     async def execute_single(self, *args: Any, **kwargs: Any) -> ExecutionResult:
         # a write is short, but completing an upload reads it whole: neither is cut off half way
         data: GraphQLRequestData = kwargs["request_data"]
-        if not only_reads(data.query or "", data.operation_name, self._limits):
+        # the operations of a batch run side by side, each with loaders of its own
+        kwargs["context"] = kwargs["context"].renewed()
+        kind = kind_of_operation(data.query or "", data.operation_name, self.limits)
+        if kind is OperationType.SUBSCRIPTION:
+            raise ViewError(
+                406, f"Subscriptions are streams: send them with Accept: {_EVENT_STREAM}, or over graphql-transport-ws."
+            )
+        if kind is OperationType.MUTATION:
             return await super().execute_single(*args, **kwargs)
         try:
-            async with asyncio.timeout(self._query_timeout):
+            async with asyncio.timeout(self.query_timeout):
                 return await super().execute_single(*args, **kwargs)
         except TimeoutError:
-            late = LimitExceededError(f"The query took more than {self._query_timeout} s (WAYMARK_QUERY_TIMEOUT).")
+            late = self.too_late()
             error = GraphQLError(late.message, original_error=late, extensions=dict(late.extensions))
             return ExecutionResult(data=None, errors=[error])
+
+    def too_late(self) -> LimitExceededError:
+        return LimitExceededError(f"The query took more than {self.query_timeout} s (WAYMARK_QUERY_TIMEOUT).")
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         response = await super().process_result(request, result)
@@ -146,7 +236,7 @@ class GraphQLView(GraphQL[Context, None]):
     ) -> Response:
         response = super().create_response(response_data, sub_response)
         response.headers["Content-Type"] = f"{sub_response.media_type}; charset=utf-8"
-        if sub_response.media_type == _GRAPHQL_JSON and "data" not in response_data:
+        if sub_response.media_type == _GRAPHQL_JSON and isinstance(response_data, dict) and "data" not in response_data:
             response.status_code = 400
         return response
 
@@ -155,6 +245,16 @@ class GraphQLView(GraphQL[Context, None]):
         if not isinstance(parsed, dict | list):
             raise ViewError(400, 'Not a JSON object; expected one such as {"query": "{ viewer { name } }"}.')
         return parsed
+
+    def _validate_batch_request(self, request_data: list[GraphQLRequestData], protocol: Any) -> None:
+        if not 1 <= len(request_data) <= self.limits.max_batch:
+            raise LimitExceededError(
+                f"The request has {len(request_data)} operations; 1 to {self.limits.max_batch} are allowed"
+                " (WAYMARK_MAX_BATCH)."
+            )
+        if not all(isinstance(each, dict) for each in request_data):
+            raise ViewError(400, "The request is a list, and not all of it are JSON objects.")
+        super()._validate_batch_request(request_data, protocol)
 
     def decode_json(self, data: str | bytes) -> object:
         return orjson.loads(data)
@@ -176,11 +276,15 @@ def negotiate(accept: str) -> str | None:
         except ValueError:
             continue
     for quality, name in sorted(ranges, key=lambda each: -each[0]):
-        if quality > 0 and name in (_JSON, _GRAPHQL_JSON):
+        if quality > 0 and name in (_JSON, _GRAPHQL_JSON, _EVENT_STREAM):
             return name
         if quality > 0 and name in ("*/*", "application/*"):
             return _JSON
     return None
+
+
+class _BodyTooLargeError(LimitExceededError):
+    pass
 
 
 def _view_failure(error: ViewError) -> Response:
@@ -201,26 +305,21 @@ def _failure(status: int, message: str, extensions: Mapping[str, object] | None 
     return JSONResponse({"errors": [error]}, status_code=status)
 
 
-async def _authenticated(services: Services, request: Request | WebSocket) -> Caller:
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+async def _authenticated(services: Services, headers: Headers) -> Caller:
+    scheme, _, secret = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise UnauthenticatedError("This needs a token: send Authorization: Bearer <token>.")
-    via = request.headers.get("x-waymark-via", Via.API).upper()
+    via = headers.get("x-waymark-via", Via.API).upper()
     if via not in (Via.API, Via.CLI, Via.CONSOLE):
         raise BadUserInputError(f"X-Waymark-Via is {via[:40]!r}; expected API, CLI or CONSOLE.")
     async with reading(services.pool) as connection:
         return await authenticate(connection, secret.strip(), Via(via))
 
 
-def graphql_route(settings: Settings) -> Route:
-    return Route(
-        "/graphql",
-        GraphQLView(settings),
-        middleware=[
-            Middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes),
-            Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5),
-        ],
-    )
+def graphql_routes(settings: Settings) -> list[BaseRoute]:
+    view = GraphQLView(settings)
+    compressed = Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
+    return [Route("/graphql", view, middleware=[compressed]), WebSocketRoute("/graphql", view)]
 
 
 async def healthz(_: Request) -> Response:
@@ -251,15 +350,15 @@ class RequestLog:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        given = Request(scope).headers.get("x-request-id", "")
+        given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         began = time.perf_counter()
-        status = 500
+        status = 500 if scope["type"] == "http" else 101
 
         async def stamp(message: Message) -> None:
             nonlocal status
@@ -277,4 +376,10 @@ class RequestLog:
         finally:
             milliseconds = round((time.perf_counter() - began) * 1000, 1)
             # the path alone: queries carry signatures
-            log.info("request", method=scope["method"], path=scope["path"], status=status, milliseconds=milliseconds)
+            log.info(
+                "request",
+                method=scope.get("method", "WebSocket"),
+                path=scope["path"],
+                status=status,
+                milliseconds=milliseconds,
+            )

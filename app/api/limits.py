@@ -86,13 +86,13 @@ class DocumentGuard(SchemaExtension):
         yield
 
 
-def only_reads(query: str, operation_name: str | None, limits: DocumentLimits) -> bool:
-    """Whether an operation is a query, or cannot be read at all."""
+def kind_of_operation(query: str, operation_name: str | None, limits: DocumentLimits) -> OperationType:
+    """What an operation is; one that cannot be read counts as a query."""
     try:
         operation = get_operation_ast(_parse(query, limits), operation_name)
     except GraphQLError:
-        return True
-    return operation is None or operation.operation is OperationType.QUERY
+        return OperationType.QUERY
+    return operation.operation if operation else OperationType.QUERY
 
 
 def _is_cached(query: str) -> bool:

@@ -16,6 +16,7 @@ from app.api.limits import DocumentGuard
 from app.api.mutations import Mutation
 from app.api.queries import Query
 from app.api.scalars import SCALARS
+from app.api.subscriptions import Subscription
 from app.errors import AppError
 from app.settings import DocumentLimits
 
@@ -54,7 +55,8 @@ def make_schema(limits: DocumentLimits) -> strawberry.Schema:
     return _Schema(
         query=Query,
         mutation=Mutation,
-        config=StrawberryConfig(scalar_map=SCALARS),
+        subscription=Subscription,
+        config=StrawberryConfig(scalar_map=SCALARS, batching_config={"max_operations": limits.max_batch}),
         extensions=[partial(DocumentGuard, limits), _Mask],
     )
 

@@ -74,10 +74,7 @@ def _object(name: str) -> Column[object]:
 
 
 def _feed_position() -> Column[object]:
-    """The transaction that last wrote the row, as the project's feed counts them (see `feed_cluster`).
-
-    Unlike a sequence, transactions have a horizon below which none can commit any more.
-    """
+    """Where subscriptions find the row; the newest `feed_cluster`'s base is added to the default."""
     return Column("feed_position", BIGINT, server_default=text("pg_current_xact_id()::text::bigint"), nullable=False)
 
 
@@ -250,6 +247,8 @@ alias = Table(
     # the newest change's `at`
     _moment("updated_at"),
     _moment("deleted_at", nullable=True),
+    # its newest change's
+    _feed_position(),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("project_id", "id"),
     UniqueConstraint("project_id", "name"),
@@ -292,7 +291,7 @@ alias_history = Table(
     Index(None, "from_datum_id", "at"),
     Index(None, "to_datum_id", "at"),
     Index(None, "change_set_id"),
-    Index(None, "project_id", "feed_position", "id"),
+    Index(None, "project_id", "feed_position", "version", "id"),
     Index("alias_history_execution_id_idx", "execution_id", postgresql_where=text("execution_id IS NOT NULL")),
 )
 
@@ -356,7 +355,7 @@ execution = Table(
     ),
     Index("execution_tags_idx", "tags", postgresql_using="gin"),
     Index("execution_task_id_idx", "task_id", "number", postgresql_where=text("task_id IS NOT NULL")),
-    Index(None, "project_id", "feed_position", "id"),
+    Index(None, "project_id", "feed_position", "number"),
 )
 
 #: An input as requested, so that a copy can resolve it again.
@@ -438,9 +437,7 @@ idempotency = Table(
     Index(None, "created_at"),
 )
 
-#: The PostgreSQL clusters that this database has lived in, the newest with the highest `base`. Each counts its own
-#: transactions, so after a dump and restore the new cluster's count above all that were written before: `base` is
-#: added to them by the default of every `feed_position`.
+#: The PostgreSQL clusters that this database has lived in, the newest with the highest `base`.
 feed_cluster = Table(
     "feed_cluster",
     metadata,

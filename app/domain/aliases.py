@@ -1,7 +1,9 @@
 """Aliases: mutable names for immutable files, and the history that is never rewritten.
 
 An alias's row and its history row change in one statement, under the alias's row lock; the history's `at` is taken
-after that lock, so that times rise with versions. A statement that finds an expectation unmet writes nothing.
+after that lock, so that times rise with versions, and so is the feed position: a transaction that began earlier may get
+the lock later, and its change comes after the other's nonetheless. A statement that finds an expectation unmet writes
+nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from app.domain.access import Caller
 from app.domain.filters import any_of, identity, moment_filter, text_filter
 from app.domain.idempotency import Claim
 from app.domain.paging import Listing, Order
+from app.domain.positions import OWN_POSITION
 from app.domain.references import Reference, datum_fault, future_instant
 from app.domain.validation import require_name, require_reason
 from app.errors import BadUserInputError, ConflictError, NotFoundError, WrongStateError
@@ -131,16 +134,18 @@ _SET = Statement(f"""
             datum_id = excluded.datum_id,
             version = current.version + 1,
             updated_at = greatest(clock_timestamp(), current.updated_at + interval '1 microsecond'),
-            deleted_at = NULL
+            deleted_at = NULL,
+            feed_position = greatest(excluded.feed_position, current.feed_position)
         WHERE current.datum_id IS DISTINCT FROM excluded.datum_id
             AND (:expected_version ::integer IS NULL OR current.version = :expected_version)
             AND (NOT :cares_for_datum OR current.datum_id IS NOT DISTINCT FROM :expected_datum_id ::uuid)
         RETURNING old.datum_id AS from_datum_id, new.*
     ), change AS (
         INSERT INTO alias_history
-            (project_id, alias_id, version, kind, at, from_datum_id, to_datum_id, actor_id, via, reason, change_set_id)
+            (project_id, alias_id, version, kind, at, from_datum_id, to_datum_id, actor_id, via, reason, change_set_id,
+             feed_position)
         SELECT project_id, id, version, CASE WHEN from_datum_id IS NULL THEN 'CREATED' ELSE 'MOVED' END, updated_at,
-            from_datum_id, datum_id, :actor_id, :via, :reason, coalesce(:change_set_id ::uuid, uuidv7())
+            from_datum_id, datum_id, :actor_id, :via, :reason, coalesce(:change_set_id ::uuid, uuidv7()), feed_position
         FROM moved
         RETURNING *
     )
@@ -236,16 +241,18 @@ _WRITE = Statement(f"""
             version = alias.version + 1,
             created_at = CASE WHEN alias.version = 0 THEN moment.at ELSE alias.created_at END,
             updated_at = moment.at,
-            deleted_at = CASE WHEN write.datum_id IS NULL THEN moment.at END
+            deleted_at = CASE WHEN write.datum_id IS NULL THEN moment.at END,
+            feed_position = greatest({OWN_POSITION}, alias.feed_position)
         FROM write, moment
         WHERE alias.id = write.alias_id AND alias.version = write.version
         RETURNING old.datum_id AS from_datum_id, write.kind, write.rolled_back_to, new.*
     ), change AS (
         INSERT INTO alias_history
             (project_id, alias_id, version, kind, at, from_datum_id, to_datum_id, actor_id, via, reason, change_set_id,
-             rolled_back_to)
+             rolled_back_to, feed_position)
         SELECT moved.project_id, moved.id, moved.version, moved.kind, moment.at, moved.from_datum_id, moved.datum_id,
-            :actor_id, :via, :reason, coalesce(:change_set_id ::uuid, moment.change_set_id), moved.rolled_back_to
+            :actor_id, :via, :reason, coalesce(:change_set_id ::uuid, moment.change_set_id), moved.rolled_back_to,
+            moved.feed_position
         FROM moved, moment
         RETURNING *
     )

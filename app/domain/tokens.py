@@ -51,6 +51,11 @@ _AUTHENTICATE = Statement("""
     SELECT id, actor_id, name, scopes, project_ids FROM known
 """)
 
+_IN_FORCE = Statement("""
+    SELECT id FROM token
+    WHERE id = ANY(:ids ::uuid[]) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
+""")
+
 # a token named as its creator acts as its creator; else as the creator's actor of that name, made when missing
 _CREATE = Statement(f"""
     WITH named AS (
@@ -94,6 +99,11 @@ async def authenticate(connection: Connection, secret: str, via: Via) -> Caller:
         project_ids=None if row["project_ids"] is None else frozenset(row["project_ids"]),
         via=via,
     )
+
+
+async def tokens_in_force(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the tokens that are neither revoked nor expired."""
+    return {row["id"] for row in await _IN_FORCE.fetch(connection, ids=ids)}
 
 
 async def create_token(

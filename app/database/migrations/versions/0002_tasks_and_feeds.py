@@ -60,11 +60,17 @@ def upgrade() -> None:
     op.execute(
         "INSERT INTO feed_cluster (system_identifier, base) SELECT system_identifier, 0 FROM pg_control_system()"
     )
-    for table in ("alias_history", "execution"):
+    for table in ("alias", "alias_history", "execution"):
         op.add_column(table, _feed_position())
-        op.create_index(
-            op.f(f"{table}_project_id_feed_position_id_idx"),
-            table,
-            ["project_id", "feed_position", "id"],
-            unique=False,
-        )
+    op.create_index(
+        op.f("alias_history_project_id_feed_position_version_id_idx"),
+        "alias_history",
+        ["project_id", "feed_position", "version", "id"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("execution_project_id_feed_position_number_idx"),
+        "execution",
+        ["project_id", "feed_position", "number"],
+        unique=False,
+    )
