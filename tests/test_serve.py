@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from app.database.embedded import EmbeddedPostgres
@@ -133,6 +135,63 @@ def test_several_processes_serve_one_address(data_dir: Path) -> None:
     with serving(data_dir, WAYMARK_WORKERS="2") as server:
         assert sum("spawn_main" in _command_of(pid) for pid in children_of(server.pid)) == 2
         assert _projects(data_dir) == ["default"]
+
+
+async def test_streams_of_all_processes_end_at_once_at_a_stop_and_go_on_after_it(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    """Six streams on two processes; each sees every change once, across a restart of the server."""
+    (tmp_path / "file").write_text("x")
+    query = "subscription($p: ID!, $after: ID) { aliasChanged(project: $p, after: $after) { id alias { name } } }"
+
+    async def listen(url: str, last: str | None, names: list[str], opened: list[object]) -> str | None:
+        """Reads until the server ends the stream; returns the id of the last change."""
+        token = (data_dir / "token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
+        body = {"query": query, "variables": {"p": project, "after": last}}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{url}/graphql", json=body) as response,
+        ):
+            opened.append(response)
+            with contextlib.suppress(aiohttp.ClientPayloadError):
+                async for line in response.content:
+                    assert b"event: complete" not in line
+                    if line.startswith(b"data: {"):
+                        change = json.loads(line[6:])["data"]["aliasChanged"]
+                        names.append(change["alias"]["name"])
+                        last = change["id"]
+        return last
+
+    async def run(*arguments: str) -> str:
+        return (await asyncio.to_thread(waymark, data_dir, *arguments)).stdout
+
+    seen: list[list[str]] = [[] for _ in range(6)]
+    last: list[str | None] = [None] * 6
+    for name in ("one", "two"):
+        with serving(data_dir, WAYMARK_WORKERS="2") as server:
+            url = (data_dir / "address").read_text().strip()
+            project = json.loads(await run("project", "list", "--output", "json"))[0]["id"]
+            opened: list[object] = []
+            streams = [
+                asyncio.create_task(listen(url, after, names, opened)) for after, names in zip(last, seen, strict=True)
+            ]
+            while len(opened) < 6:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)
+            await run("data", "push", str(tmp_path / "file"), "--alias", name)
+            async with asyncio.timeout(10):
+                while not all(names[-1:] == [name] for names in seen):
+                    await asyncio.sleep(0.05)
+            began = time.monotonic()
+            server.send_signal(signal.SIGTERM)
+            last = await asyncio.gather(*streams)
+            assert await asyncio.to_thread(server.wait, 10) == 0
+            assert time.monotonic() - began < 4
+        if name == "one":
+            with serving(data_dir):
+                await run("data", "push", str(tmp_path / "file"), "--alias", "unheard")
+    assert seen == [["one", "unheard", "two"]] * 6
 
 
 def test_a_bootstrapped_token_lets_a_locked_out_operator_in(data_dir: Path) -> None:

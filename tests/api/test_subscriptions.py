@@ -247,3 +247,38 @@ async def test_a_token_has_no_more_streams_than_the_limit(server: LiveServer) ->
         for each in waiting:
             each.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("way", ["server-sent events", "WebSocket"])
+async def test_a_client_that_takes_nothing_in_is_cut_off(
+    server: LiveServer, way: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project, datum = await server.project_id(), await push(server, b"x")
+    first = await _point(server, "a", datum)
+    async with server.pool.acquire() as connection:
+        await connection.execute(
+            "INSERT INTO alias_history (project_id, alias_id, version, kind, at, via, change_set_id, reason)"
+            " SELECT project_id, id, n, 'MOVED', clock_timestamp() + n * interval '1 second', 'API', uuidv7(),"
+            " repeat('because ', 2000) FROM alias, generate_series(2, 2000) AS n"
+        )
+    values = {"project": project, "after": first}
+    document = _CHANGED.replace("version alias", "reason version alias")
+    headers = {"Authorization": f"Bearer {server.token}", "Accept": "text/event-stream"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        if way == "WebSocket":
+            socket = await session.ws_connect(
+                f"{server.url}/graphql", protocols=["graphql-transport-ws"], autoping=False, max_msg_size=0
+            )
+            await socket.send_json({"type": "connection_init"})
+            await socket.send_json(
+                {"id": "1", "type": "subscribe", "payload": {"query": document, "variables": values}}
+            )
+        else:
+            await session.post(f"{server.url}/graphql", json={"query": document, "variables": values})
+        seen = ""
+        async with asyncio.timeout(4 * server.settings.stream_timeout):
+            while "cut off" not in seen:
+                await asyncio.sleep(0.2)
+                seen += capfd.readouterr().out
+        # and the others are served
+        assert await server.run("{ viewer { name } }")
