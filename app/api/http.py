@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -76,11 +77,22 @@ pre { overflow-x: auto; padding: 1rem; border: 1px solid #8888; border-radius: .
 """
 
 
+class _EventStream(SSETransport):
+    """Strawberry's server-sent events with the line ends that urql knows; the standard allows both."""
+
+    def encode_event(self, event: str, data: str | None = None) -> str:
+        return super().encode_event(event, data).replace("\r\n", "\n")
+
+    def encode_comment(self, comment: str) -> str:
+        return super().encode_comment(comment).replace("\r\n", "\n")
+
+
 class GraphQLView(GraphQL["Context | Handshake", None]):
     """Strawberry's view as the GraphQL-over-HTTP specification wants it, authenticated, every failure in JSON."""
 
     websocket_adapter_class = WebSocketAdapter
     graphql_transport_ws_handler_class = TransportHandler
+    stream_transport_classes_by_protocol = MappingProxyType({GRAPHQL_SSE_PROTOCOL: _EventStream})
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(

