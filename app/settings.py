@@ -40,6 +40,8 @@ class DocumentLimits:
     max_fields: int = 2_000
     #: Fields of one name, as written.
     max_repeats: int = 500
+    #: Spreads of fragments, as written.
+    max_spreads: int = 100
     #: Fields that may be completed, list sizes multiplied.
     max_cost: int = 100_000
     #: Operations sent in one request.

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import strawberry
 
+from app.api.limits import NOTHING, Study
 from app.api.loaders import Loaders
 from app.api.services import Services
 from app.database.statements import Connection
@@ -21,17 +22,18 @@ from app.stores.local import LocalStore
 
 
 class Context:
-    """One operation's context."""
+    """One operation's context; a request that carries several makes each its own."""
 
-    def __init__(self, services: Services, caller: Caller, base_url: str) -> None:
+    def __init__(self, services: Services, caller: Caller, base_url: str, study: Study = NOTHING) -> None:
         self._services = services
         self.caller = caller
         self.base_url = base_url
+        self.study = study
         self.loaders = Loaders(services.pool, caller)
 
-    def renewed(self) -> Context:
-        """The same for another operation of one request."""
-        return Context(self._services, self.caller, self.base_url)
+    def of(self, study: Study) -> Context:
+        """The context of one operation, which is in this document."""
+        return Context(self._services, self.caller, self.base_url, study)
 
     @property
     def settings(self) -> Settings:

@@ -35,8 +35,8 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 from strawberry.types import ExecutionResult
 
 from app.api.context import Context
-from app.api.limits import kind_of_operation
-from app.api.schema import make_schema
+from app.api.limits import NOTHING
+from app.api.schema import documents_of, make_schema
 from app.api.services import Services
 from app.api.websocket import Handshake, TransportHandler, WebSocketAdapter, until
 from app.domain.access import Caller, Via
@@ -95,14 +95,15 @@ class GraphQLView(GraphQL["Context | Handshake", None]):
     stream_transport_classes_by_protocol = MappingProxyType({GRAPHQL_SSE_PROTOCOL: _EventStream})
 
     def __init__(self, settings: Settings) -> None:
+        schema = make_schema(settings.document_limits)
         super().__init__(
-            make_schema(settings.document_limits),
+            schema,
             graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
             connection_init_wait_timeout=_HANDSHAKE,
             max_subscriptions_per_connection=settings.max_streams,
         )
-        self.limits = settings.document_limits
+        self.documents = documents_of(schema, settings.document_limits)
         self.query_timeout = settings.query_timeout
         self.stream_timeout = settings.stream_timeout
         self._max_body_bytes = settings.max_body_bytes
@@ -213,12 +214,20 @@ class GraphQLView(GraphQL["Context | Handshake", None]):
             raise ViewError(415, f"Content-Type is {kind or 'missing'}; expected {_JSON}.")
         return await super().parse_http_body(request)
 
+    async def execute_operation(self, *args: Any, **kwargs: Any) -> Any:
+        data: GraphQLRequestData | list[GraphQLRequestData] = kwargs["request_data"]
+        if isinstance(data, GraphQLRequestData) and data.query:
+            kwargs["context"] = kwargs["context"].of(await self.documents.study(data.query))
+        return await super().execute_operation(*args, **kwargs)
+
     async def execute_single(self, *args: Any, **kwargs: Any) -> ExecutionResult:
         # a write is short, but completing an upload reads it whole: neither is cut off half way
         data: GraphQLRequestData = kwargs["request_data"]
-        # the operations of a batch run side by side, each with loaders of its own
-        kwargs["context"] = kwargs["context"].renewed()
-        kind = kind_of_operation(data.query or "", data.operation_name, self.limits)
+        context: Context = kwargs["context"]
+        if data.query and context.study is NOTHING:
+            # the operations of a batch run side by side
+            kwargs["context"] = context = context.of(await self.documents.study(data.query))
+        kind = context.study.kind(data.operation_name)
         if kind is OperationType.SUBSCRIPTION:
             raise ViewError(
                 406, f"Subscriptions are streams: send them with Accept: {_EVENT_STREAM}, or over graphql-transport-ws."
@@ -259,9 +268,9 @@ class GraphQLView(GraphQL["Context | Handshake", None]):
         return parsed
 
     def _validate_batch_request(self, request_data: list[GraphQLRequestData], protocol: Any) -> None:
-        if not 1 <= len(request_data) <= self.limits.max_batch:
+        if not 1 <= len(request_data) <= self.documents.limits.max_batch:
             raise LimitExceededError(
-                f"The request has {len(request_data)} operations; 1 to {self.limits.max_batch} are allowed"
+                f"The request has {len(request_data)} operations; 1 to {self.documents.limits.max_batch} are allowed"
                 " (WAYMARK_MAX_BATCH)."
             )
         if not all(isinstance(each, dict) for each in request_data):

@@ -1,15 +1,16 @@
 """What one document may ask for. Each limit has a setting, and its error names both.
 
 The document's shape is judged in one memoised pass before validation, some of whose rules take time that grows with the
-square of the document; its cost after it, as cost depends on types and on the actual variables.
+square of the document (of its fields of one name, and of its spreads of fragments); its cost after it, as cost depends
+on types and on the actual variables.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from graphql import (
@@ -42,34 +43,96 @@ from app.domain.paging import DEFAULT_PAGE_SIZE
 from app.errors import LimitExceededError
 from app.settings import DocumentLimits
 
-_CACHED_DOCUMENTS = 512
-_LONGEST_CACHED = 64 * 1024
+#: Characters beyond which a document is studied in a thread, as others would have to wait, and beyond which it is not
+#: kept; and how many characters are kept in all. A parsed document takes some hundred times its length.
+_LONG = 1_000
+_LONGEST_KEPT = 16_000
+_KEPT = 256_000
 #: Arguments that say how many items a field has: a number, or a list with one entry for each.
-_SIZES = ("first", "last", "references", "maxNodes")
+_SIZES = ("first", "last", "references", "maxNodes", "parameterSets")
 
 
 def _refuse(what: str, setting: str) -> GraphQLError:
     return GraphQLError(f"The document {what} (WAYMARK_{setting}).", extensions={"code": LimitExceededError.code})
 
 
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What is known of a document once it has been read."""
+
+    #: None if the document is no GraphQL at all; `faults` then has the one error.
+    document: DocumentNode | None
+    faults: list[GraphQLError]
+
+    def kind(self, operation_name: str | None) -> OperationType:
+        """What an operation is; one that cannot be read counts as a query."""
+        operation = get_operation_ast(self.document, operation_name) if self.document else None
+        return operation.operation if operation else OperationType.QUERY
+
+
+#: For a request that has not said what it wants; Strawberry then says so.
+NOTHING = Study(None, [])
+
+
+class Documents:
+    """Reads documents, each once: parses, limits and validates them."""
+
+    def __init__(self, schema: GraphQLSchema, limits: DocumentLimits) -> None:
+        self.schema = schema
+        self.limits = limits
+        self._kept: OrderedDict[str, Study] = OrderedDict()
+        self._characters = 0
+
+    async def study(self, query: str) -> Study:
+        known = self._kept.get(query)
+        if known is not None:
+            self._kept.move_to_end(query)
+            return known
+        if len(query) <= _LONG:
+            study = self._study(query)
+        else:
+            study = await asyncio.to_thread(self._study, query)
+        self._keep(query, study)
+        return study
+
+    def _study(self, query: str) -> Study:
+        try:
+            document = parse(query, max_tokens=self.limits.max_tokens)
+        except GraphQLError as error:
+            return Study(None, [error])
+        fault = _Shape(document).fault(self.limits)
+        return Study(document, [fault] if fault else validate(self.schema, document))
+
+    def _keep(self, query: str, study: Study) -> None:
+        if len(query) > _LONGEST_KEPT or query in self._kept:
+            return
+        self._kept[query] = study
+        self._characters += len(query)
+        while self._characters > _KEPT:
+            forgotten, _ = self._kept.popitem(last=False)
+            self._characters -= len(forgotten)
+
+
 class DocumentGuard(SchemaExtension):
-    """Parses, limits and validates, each document once; judges the cost of each operation."""
+    """Lets Strawberry use what the operation's context knows of its document; judges the cost of the operation."""
 
     def __init__(self, limits: DocumentLimits) -> None:
         super().__init__()
         self._limits = limits
 
+    def _own_study(self) -> Study:
+        study: Study = self.execution_context.context.study
+        return study
+
     def on_parse(self) -> Iterator[None]:
-        context = self.execution_context
-        context.graphql_document = _parse(context.query or "", self._limits)
+        study = self._own_study()
+        if study.document is None:
+            raise study.faults[0]
+        self.execution_context.graphql_document = study.document
         yield
 
     def on_validate(self) -> Iterator[None]:
-        context = self.execution_context
-        schema: GraphQLSchema = context.schema._schema
-        if context.graphql_document is not None:
-            judge = _faults if _is_cached(context.query or "") else _faults.__wrapped__
-            context.pre_execution_errors = judge(schema, context.graphql_document, self._limits)
+        self.execution_context.pre_execution_errors = self._own_study().faults
         yield
 
     def on_execute(self) -> Iterator[None]:
@@ -86,35 +149,6 @@ class DocumentGuard(SchemaExtension):
         yield
 
 
-def kind_of_operation(query: str, operation_name: str | None, limits: DocumentLimits) -> OperationType:
-    """What an operation is; one that cannot be read counts as a query."""
-    try:
-        operation = get_operation_ast(_parse(query, limits), operation_name)
-    except GraphQLError:
-        return OperationType.QUERY
-    return operation.operation if operation else OperationType.QUERY
-
-
-def _is_cached(query: str) -> bool:
-    """Long documents are rare, and would fill the memory."""
-    return len(query) <= _LONGEST_CACHED
-
-
-def _parse(query: str, limits: DocumentLimits) -> DocumentNode:
-    return _parsed(query, limits) if _is_cached(query) else _parsed.__wrapped__(query, limits)
-
-
-@lru_cache(maxsize=_CACHED_DOCUMENTS)
-def _parsed(query: str, limits: DocumentLimits) -> DocumentNode:
-    return parse(query, max_tokens=limits.max_tokens)
-
-
-@lru_cache(maxsize=_CACHED_DOCUMENTS)
-def _faults(schema: GraphQLSchema, document: DocumentNode, limits: DocumentLimits) -> list[GraphQLError]:
-    fault = _Shape(document).fault(limits)
-    return [fault] if fault else validate(schema, document)
-
-
 @dataclass
 class _Shape:
     """How large and how deep a document is."""
@@ -122,6 +156,7 @@ class _Shape:
     document: DocumentNode
     fields: int = 0
     aliases: int = 0
+    spreads: int = 0
     names: Counter[str] = field(default_factory=Counter)
 
     def fault(self, limits: DocumentLimits) -> GraphQLError | None:
@@ -147,6 +182,8 @@ class _Shape:
                 f" {limits.max_repeats} of one name, are allowed",
                 "MAX_FIELDS",
             )
+        if self.spreads > limits.max_spreads:
+            return _refuse(f"spreads fragments {self.spreads} times; at most {limits.max_spreads}", "MAX_SPREADS")
         return None
 
     def _count(self, selection_set: SelectionSetNode) -> None:
@@ -156,8 +193,7 @@ class _Shape:
                 self.aliases += each.alias is not None
                 self.names[(each.alias or each.name).value] += 1
             elif isinstance(each, FragmentSpreadNode):
-                # spreads of one fragment are compared with each other as fields of one name are
-                self.names[f"...{each.name.value}"] += 1
+                self.spreads += 1
             if isinstance(each, FieldNode | InlineFragmentNode) and each.selection_set:
                 self._count(each.selection_set)
 

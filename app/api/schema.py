@@ -12,7 +12,7 @@ from strawberry.extensions import MaskErrors
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
-from app.api.limits import DocumentGuard
+from app.api.limits import DocumentGuard, Documents
 from app.api.mutations import Mutation
 from app.api.queries import Query
 from app.api.scalars import SCALARS
@@ -59,6 +59,10 @@ def make_schema(limits: DocumentLimits) -> strawberry.Schema:
         config=StrawberryConfig(scalar_map=SCALARS, batching_config={"max_operations": limits.max_batch}),
         extensions=[partial(DocumentGuard, limits), _Mask],
     )
+
+
+def documents_of(schema: strawberry.Schema, limits: DocumentLimits) -> Documents:
+    return Documents(schema._schema, limits)
 
 
 if __name__ == "__main__":

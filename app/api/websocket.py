@@ -16,8 +16,7 @@ from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 
-from app.api.limits import kind_of_operation
-from app.errors import AppError
+from app.errors import AppError, BadUserInputError
 
 log = structlog.get_logger("waymark.websocket")
 
@@ -74,8 +73,13 @@ class TransportHandler(BaseGraphQLTransportWSHandler[Any, None]):
     async def run_operation(self, operation: Operation[Any, None]) -> None:
         handler = copy.copy(self)
         try:
-            handler.context = await self.view.open_context(self.context)
-            async with asyncio.timeout(self._seconds(operation)):
+            context = await self.view.open_context(self.context)
+            if not isinstance(operation.query, str):
+                raise BadUserInputError("payload.query is no text; expected a GraphQL document.")
+            study = await self.view.documents.study(operation.query)
+            handler.context = context.of(study)
+            query = study.kind(operation.operation_name) is OperationType.QUERY
+            async with asyncio.timeout(self.view.query_timeout if query else None):
                 await super(TransportHandler, handler).run_operation(operation)
         except WebSocketDisconnected:
             return
@@ -83,11 +87,6 @@ class TransportHandler(BaseGraphQLTransportWSHandler[Any, None]):
             await self._fail(operation, error)
         except TimeoutError:
             await self._fail(operation, self.view.too_late())
-
-    def _seconds(self, operation: Operation[Any, None]) -> int | None:
-        limits, name = self.view.limits, operation.operation_name
-        kind = kind_of_operation(operation.query, name, limits)
-        return self.view.query_timeout if kind is OperationType.QUERY else None
 
     async def _fail(self, operation: Operation[Any, None], error: AppError) -> None:
         await operation.send_initial_errors([GraphQLError(error.message, extensions=dict(error.extensions))])

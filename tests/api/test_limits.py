@@ -45,6 +45,10 @@ async def _answer(server: LiveServer, body: Any) -> tuple[int, str]:
             "{ projects { nodes { aliases(first: 500) { nodes { history(first: 500) { nodes { id } } } } } } }",
             "WAYMARK_MAX_COST",
         ),
+        (
+            "{ viewer { " + "...f " * 101 + " } } fragment f on Viewer { name }",
+            "WAYMARK_MAX_SPREADS",
+        ),
     ],
 )
 async def test_each_limit_names_itself_and_its_setting(server: LiveServer, document: str, setting: str) -> None:
@@ -88,6 +92,35 @@ _WORST = {
     "deep objects": {"query": "{ a(x: " + "{a: " * 2_000 + "1" + "}" * 2_000 + ") }"},
     "deep selections": {"query": "{ a " * 3_000 + "}" * 3_000},
 }
+
+
+async def test_a_batch_has_no_more_operations_than_the_limit(server: LiveServer) -> None:
+    query = {"query": "{ viewer { name } }"}
+    status, text = await _answer(server, [query] * 10)
+    assert (status, json.loads(text)) == (200, [{"data": {"viewer": {"name": "admin"}}}] * 10)
+    for wrong in ([query] * 11, []):
+        status, text = await _answer(server, wrong)
+        assert (status, "WAYMARK_MAX_BATCH" in text) == (400, True)
+    status, text = await _answer(server, [query, 1])
+    assert (status, "not all of it are JSON objects" in text) == (400, True)
+
+
+async def test_a_body_that_is_too_large_is_refused_in_json(server: LiveServer) -> None:
+    status, text = await _answer(server, _WORST["a 5 MB body"])
+    (error,) = json.loads(text)["errors"]
+    assert (status, error["extensions"]["code"]) == (413, "LIMIT_EXCEEDED")
+    assert "WAYMARK_MAX_BODY_BYTES" in error["message"]
+
+
+async def test_others_are_answered_while_a_long_document_is_being_read(server: LiveServer) -> None:
+    long = asyncio.create_task(_answer(server, _WORST["20,000 aliases"]))
+    others = 0
+    async with server.client() as client:
+        while not long.done():
+            await client.execute("{ viewer { name } }")
+            others += 1
+    assert (await long)[0] == 200
+    assert others >= 3
 
 
 @pytest.mark.parametrize("name", sorted(_WORST))
