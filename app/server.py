@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import ipaddress
 import multiprocessing
 import os
@@ -165,7 +166,12 @@ def _process_app(settings: Settings) -> Starlette:
             os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=follow, daemon=True, name="follow-supervisor").start()
-    return create_app(settings)
+    app = create_app(settings)
+    # what is there now stays; collections then look only at what requests leave, and less often
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+    return app
 
 
 async def _prepare(settings: Settings, *, embedded: bool) -> None:

@@ -217,4 +217,5 @@ def main() -> None:
         shutil.rmtree(home, ignore_errors=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

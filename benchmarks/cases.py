@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.data import ALIASES, BLOCK, CHAIN, PROJECTS, UPLOADS, identity
 
-_DATUM = "id name size checksums { sha256 }"
+_DATUM = "id name size"
 
 
 @dataclass(frozen=True)

@@ -117,10 +117,10 @@ async def connect(
         limit=key(after if backward else before),
     )
     query = Query(page, order, descending, where)
-    found = await info.context.loaders.page(listing).load((parent, query))
+    found = await info.context.loaders.page(listing, parent, query, info.context.selected(info))
 
     async def count(info: Info) -> int:
-        return await info.context.loaders.count(listing).load((parent, Query(where=where)))
+        return await info.context.loaders.count(listing, parent, Query(where=where))
 
     return Connection(slice=found, make=make, order=order, count=count)
 

@@ -35,6 +35,10 @@ class Context:
         """The context of one operation, which is in this document."""
         return Context(self._services, self.caller, self.base_url, study)
 
+    def selected(self, info: Info) -> frozenset[str]:
+        """The names of all fields asked for anywhere below the one that is being resolved."""
+        return self.study.selected(info._raw_info.field_nodes[0])
+
     @property
     def settings(self) -> Settings:
         return self._services.settings

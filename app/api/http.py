@@ -30,13 +30,12 @@ from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.http.streaming import HTTPStreamTransport, SSETransport
-from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 
 from app.api.context import Context
 from app.api.limits import NOTHING
-from app.api.schema import documents_of, make_schema
+from app.api.schema import make_schema
 from app.api.services import Services
 from app.api.websocket import Handshake, TransportHandler, WebSocketAdapter, until
 from app.domain.access import Caller, Via
@@ -103,7 +102,7 @@ class GraphQLView(GraphQL["Context | Handshake", None]):
             connection_init_wait_timeout=_HANDSHAKE,
             max_subscriptions_per_connection=settings.max_streams,
         )
-        self.documents = documents_of(schema, settings.document_limits)
+        self.documents = schema.documents
         self.query_timeout = settings.query_timeout
         self.stream_timeout = settings.stream_timeout
         self._max_body_bytes = settings.max_body_bytes
@@ -212,7 +211,11 @@ class GraphQLView(GraphQL["Context | Handshake", None]):
         kind = (request.content_type or "").partition(";")[0].strip().lower()
         if request.method == "POST" and kind != _JSON:
             raise ViewError(415, f"Content-Type is {kind or 'missing'}; expected {_JSON}.")
-        return await super().parse_http_body(request)
+        parsed = await super().parse_http_body(request)
+        for each in parsed if isinstance(parsed, list) else [parsed]:
+            if not isinstance(each.operation_name, str | None):
+                raise ViewError(400, "operationName is no text; expected the name of an operation of the query.")
+        return parsed
 
     async def execute_operation(self, *args: Any, **kwargs: Any) -> Any:
         data: GraphQLRequestData | list[GraphQLRequestData] = kwargs["request_data"]
@@ -228,6 +231,8 @@ class GraphQLView(GraphQL["Context | Handshake", None]):
             # the operations of a batch run side by side
             kwargs["context"] = context = context.of(await self.documents.study(data.query))
         kind = context.study.kind(data.operation_name)
+        if kind is OperationType.MUTATION and kwargs["request_adapter"].method != "POST":
+            raise ViewError(405, "Mutations are sent by POST.")
         if kind is OperationType.SUBSCRIPTION:
             raise ViewError(
                 406, f"Subscriptions are streams: send them with Accept: {_EVENT_STREAM}, or over graphql-transport-ws."
@@ -309,13 +314,9 @@ class _BodyTooLargeError(LimitExceededError):
 
 
 def _view_failure(error: ViewError) -> Response:
-    if isinstance(error.__cause__, InvalidOperationTypeError):
-        response = _failure(405, "Mutations are sent by POST.")
-        response.headers["Allow"] = "POST"
-        return response
     response = _failure(error.status_code, error.reason)
     if error.status_code == 405:
-        response.headers["Allow"] = "GET, POST"
+        response.headers["Allow"] = "POST" if error.reason.startswith("Mutations") else "GET, POST"
     return response
 
 

@@ -56,18 +56,78 @@ def _refuse(what: str, setting: str) -> GraphQLError:
     return GraphQLError(f"The document {what} (WAYMARK_{setting}).", extensions={"code": LimitExceededError.code})
 
 
-@dataclass(frozen=True, slots=True)
 class Study:
     """What is known of a document once it has been read."""
 
-    #: None if the document is no GraphQL at all; `faults` then has the one error.
-    document: DocumentNode | None
-    faults: list[GraphQLError]
+    def __init__(
+        self,
+        document: DocumentNode | None,
+        faults: list[GraphQLError],
+        schema: GraphQLSchema | None = None,
+        limits: DocumentLimits | None = None,
+    ) -> None:
+        #: None if the document is no GraphQL at all; `faults` then has the one error.
+        self.document = document
+        self.faults = faults
+        self._schema = schema
+        self._limits = limits
+        self._selected: dict[int, frozenset[str]] = {}
+        self._costs: dict[str | None, int] = {}
+
+    def faults_of(self, operation_name: str | None, variables: Mapping[str, Any]) -> list[GraphQLError]:
+        """Why an operation of the document is not executed: the document's faults, or its cost with these variables."""
+        if self.faults or self._schema is None or self._limits is None or self.document is None:
+            return self.faults
+        cost = self._costs.get(operation_name)
+        if cost is None:
+            judge = _Cost(self._schema, self.document, variables)
+            cost = judge.of(operation_name)
+            if not judge.varies:
+                self._costs[operation_name] = cost
+        if cost <= self._limits.max_cost:
+            return []
+        return [
+            _refuse(
+                f"may complete {cost} fields, list sizes multiplied; at most {self._limits.max_cost} are allowed: ask"
+                " for smaller pages",
+                "MAX_COST",
+            )
+        ]
+
+    def selected(self, node: FieldNode) -> frozenset[str]:
+        """The names of all fields anywhere below a field of the document, found once."""
+        # by identity, as nodes compare by all that is in them
+        known = self._selected.get(id(node))
+        if known is None and self.document is not None:
+            fragments = {
+                each.name.value: each for each in self.document.definitions if isinstance(each, FragmentDefinitionNode)
+            }
+            known = self._selected[id(node)] = frozenset(_names_below(node, fragments))
+        return known or frozenset()
 
     def kind(self, operation_name: str | None) -> OperationType:
         """What an operation is; one that cannot be read counts as a query."""
         operation = get_operation_ast(self.document, operation_name) if self.document else None
         return operation.operation if operation else OperationType.QUERY
+
+
+def _names_below(node: FieldNode, fragments: dict[str, FragmentDefinitionNode]) -> set[str]:
+    names: set[str] = set()
+    waiting = [node.selection_set]
+    spread: set[str] = set()
+    while waiting:
+        selection_set = waiting.pop()
+        for each in selection_set.selections if selection_set else ():
+            if isinstance(each, FragmentSpreadNode):
+                if each.name.value not in spread:
+                    spread.add(each.name.value)
+                    waiting.append(fragments[each.name.value].selection_set)
+                continue
+            if isinstance(each, FieldNode):
+                names.add(each.name.value)
+            if isinstance(each, FieldNode | InlineFragmentNode):
+                waiting.append(each.selection_set)
+    return names
 
 
 #: For a request that has not said what it wants; Strawberry then says so.
@@ -101,7 +161,7 @@ class Documents:
         except GraphQLError as error:
             return Study(None, [error])
         fault = _Shape(document).fault(self.limits)
-        return Study(document, [fault] if fault else validate(self.schema, document))
+        return Study(document, [fault] if fault else validate(self.schema, document), self.schema, self.limits)
 
     def _keep(self, query: str, study: Study) -> None:
         if len(query) > _LONGEST_KEPT or query in self._kept:
@@ -114,38 +174,19 @@ class Documents:
 
 
 class DocumentGuard(SchemaExtension):
-    """Lets Strawberry use what the operation's context knows of its document; judges the cost of the operation."""
-
-    def __init__(self, limits: DocumentLimits) -> None:
-        super().__init__()
-        self._limits = limits
-
-    def _own_study(self) -> Study:
-        study: Study = self.execution_context.context.study
-        return study
+    """Lets Strawberry, which streams, use what the operation's context knows of its document."""
 
     def on_parse(self) -> Iterator[None]:
-        study = self._own_study()
+        study: Study = self.execution_context.context.study
         if study.document is None:
             raise study.faults[0]
         self.execution_context.graphql_document = study.document
         yield
 
     def on_validate(self) -> Iterator[None]:
-        self.execution_context.pre_execution_errors = self._own_study().faults
-        yield
-
-    def on_execute(self) -> Iterator[None]:
         context = self.execution_context
-        if context.graphql_document is not None:
-            schema: GraphQLSchema = context.schema._schema
-            cost = _Cost(schema, context.graphql_document, context.variables or {}).of(context.operation_name)
-            if cost > self._limits.max_cost:
-                raise _refuse(
-                    f"may complete {cost} fields, list sizes multiplied; at most {self._limits.max_cost} are allowed:"
-                    " ask for smaller pages",
-                    "MAX_COST",
-                )
+        study: Study = context.context.study
+        context.pre_execution_errors = study.faults_of(context.operation_name, context.variables or {})
         yield
 
 
@@ -236,6 +277,8 @@ class _Cost:
             each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)
         }
         self._known: dict[str, int] = {}
+        #: Whether it depends on the variables.
+        self.varies = False
 
     def of(self, operation_name: str | None) -> int:
         for each in self._document.definitions:
@@ -286,6 +329,7 @@ class _Cost:
             return abs(int(node.value))
         if isinstance(node, ListValueNode):
             return len(node.values)
+        self.varies |= isinstance(node, VariableNode)
         value = self._variables.get(node.name.value) if isinstance(node, VariableNode) else None
         if isinstance(value, list):
             return len(value)

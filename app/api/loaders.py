@@ -6,9 +6,9 @@ Every record passes one gate here: those of projects that the caller cannot see 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence, Set
+from functools import cached_property, partial
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
@@ -29,8 +29,50 @@ class Owned(Protocol):
 
 
 Key = TypeVar("Key", bound=Hashable)
-Record = TypeVar("Record", bound=Owned)
+Record = TypeVar("Record")
+Gated = TypeVar("Gated", bound=Owned)
 Value = TypeVar("Value")
+
+
+#: Fields of one record that lead to another: its loader, and the attribute that has its id.
+_TO_ONE = {
+    "actor": ("actor", "actor_id"),
+    "alias": ("alias", "alias_id"),
+    "createdBy": ("actor", "created_by"),
+    "datum": ("datum", "datum_id"),
+    "execution": ("execution", "execution_id"),
+    "from": ("datum", "from_datum_id"),
+    "producedBy": ("execution", "produced_by"),
+    "store": ("data_store", "store_id"),
+    "to": ("datum", "to_datum_id"),
+}
+
+
+class Records(Generic[Record]):
+    """Records by id. Those that were fetched ahead are there at once, without waiting."""
+
+    def __init__(
+        self, load: Callable[[Connection, Sequence[UUID]], Awaitable[Mapping[UUID, Record]]], pool: Pool
+    ) -> None:
+        self._fetch = load
+        self._pool = pool
+        self.known: dict[UUID, Record] = {}
+        self._loader = DataLoader(self._load)
+
+    async def load(self, key: UUID) -> Record | None:
+        return self.known.get(key) or await self._loader.load(key)
+
+    async def load_many(self, keys: Sequence[UUID]) -> list[Record | None]:
+        return list(await self._loader.load_many(keys))
+
+    async def fetch_ahead(self, connection: Connection, keys: Iterable[UUID]) -> None:
+        if missing := set(keys) - self.known.keys():
+            self.known |= await self._fetch(connection, list(missing))
+
+    async def _load(self, keys: list[UUID]) -> list[Record | None]:
+        async with reading(self._pool) as connection:
+            await self.fetch_ahead(connection, keys)
+        return [self.known.get(key) for key in keys]
 
 
 class Loaders:
@@ -39,36 +81,36 @@ class Loaders:
     def __init__(self, pool: Pool, caller: Caller) -> None:
         self._pool = pool
         self._caller = caller
-        self._pages: dict[int, DataLoader[tuple[UUID, Query], Slice[Any]]] = {}
+        self._pages: dict[int, DataLoader[tuple[UUID, tuple[Query, tuple[str, ...]]], Slice[Any]]] = {}
         self._counts: dict[int, DataLoader[tuple[UUID, Query], int]] = {}
 
     @cached_property
-    def project(self) -> DataLoader[UUID, projects.Project | None]:
-        return self._one(projects.load_projects)
+    def project(self) -> Records[projects.Project]:
+        return self._records(projects.load_projects)
 
     @cached_property
     def project_by_slug(self) -> DataLoader[str, projects.Project | None]:
         return self._one(projects.load_projects_by_slug)
 
     @cached_property
-    def data_store(self) -> DataLoader[UUID, data_stores.DataStore | None]:
-        return self._one(data_stores.load_data_stores)
+    def data_store(self) -> Records[data_stores.DataStore]:
+        return self._records(data_stores.load_data_stores)
 
     @cached_property
     def stores_of_project(self) -> DataLoader[UUID, list[data_stores.DataStore]]:
         return self._many(data_stores.stores_of_projects)
 
     @cached_property
-    def datum(self) -> DataLoader[UUID, datums.Datum | None]:
-        return self._one(datums.load_datums)
+    def datum(self) -> Records[datums.Datum]:
+        return self._records(datums.load_datums)
 
     @cached_property
     def upload(self) -> DataLoader[UUID, uploads.Upload | None]:
         return self._one(uploads.load_uploads)
 
     @cached_property
-    def alias(self) -> DataLoader[UUID, aliases.Alias | None]:
-        return self._one(aliases.load_aliases)
+    def alias(self) -> Records[aliases.Alias]:
+        return self._records(aliases.load_aliases)
 
     @cached_property
     def alias_by_name(self) -> DataLoader[tuple[UUID, str], aliases.Alias | None]:
@@ -95,8 +137,8 @@ class Loaders:
         return self._one(aliases.changes_by_version)
 
     @cached_property
-    def execution(self) -> DataLoader[UUID, executions.Execution | None]:
-        return self._one(executions.load_executions)
+    def execution(self) -> Records[executions.Execution]:
+        return self._records(executions.load_executions)
 
     @cached_property
     def execution_by_number(self) -> DataLoader[tuple[UUID, int], executions.Execution | None]:
@@ -129,34 +171,61 @@ class Loaders:
         return self._batch(lineage.trace, lambda found: found)
 
     @cached_property
-    def actor(self) -> DataLoader[UUID, tokens.Actor | None]:
+    def actor(self) -> Records[tokens.Actor]:
         # reached only from rows that passed the gate
-        return self._batch(tokens.load_actors, lambda actor: actor)
+        return Records(tokens.load_actors, self._pool)
 
     @cached_property
     def kind(self) -> DataLoader[UUID, str | None]:
         # only says which of the gated loaders to ask
         return self._batch(nodes.kinds_of, lambda kind: kind)
 
-    def page(self, listing: Listing[Any]) -> DataLoader[tuple[UUID, Query], Slice[Any]]:
-        """Pages of a listing, by parent and question; equal questions about many parents are one statement."""
-        if id(listing) not in self._pages:
-            self._pages[id(listing)] = self._grouped(listing.fetch)
-        return self._pages[id(listing)]
+    async def page(self, listing: Listing[Any], parent: UUID, query: Query, selected: Set[str]) -> Slice[Any]:
+        """A page of a listing; equal questions about many parents are one statement.
 
-    def count(self, listing: Listing[Any]) -> DataLoader[tuple[UUID, Query], int]:
+        The records that the page's own lead to by `selected` fields are fetched ahead, for all parents at once.
+        """
+        if id(listing) not in self._pages:
+            self._pages[id(listing)] = self._grouped(partial(self._fetch_pages, listing))
+        wanted = tuple(sorted(name for name in selected & _TO_ONE.keys() if listing.has(_TO_ONE[name][1])))
+        return await self._pages[id(listing)].load((parent, (query, wanted)))
+
+    async def count(self, listing: Listing[Any], parent: UUID, query: Query) -> int:
         if id(listing) not in self._counts:
             self._counts[id(listing)] = self._grouped(listing.count)
-        return self._counts[id(listing)]
+        return await self._counts[id(listing)].load((parent, query))
+
+    async def fetch_ahead(self, connection: Connection, records: Iterable[Any], names: Iterable[str]) -> None:
+        """Fetches what the records lead to by these fields."""
+        keys: dict[str, set[UUID]] = {}
+        for name in names:
+            loader, attribute = _TO_ONE[name]
+            keys.setdefault(loader, set()).update(
+                key for record in records if (key := getattr(record, attribute)) is not None
+            )
+        for loader, wanted in keys.items():
+            await getattr(self, loader).fetch_ahead(connection, wanted)
+
+    async def _fetch_pages(
+        self,
+        listing: Listing[Any],
+        connection: Connection,
+        parents: Sequence[UUID],
+        question: tuple[Query, tuple[str, ...]],
+    ) -> list[Slice[Any]]:
+        query, names = question
+        pages = await listing.fetch(connection, parents, query)
+        await self.fetch_ahead(connection, [record for page in pages for record in page.records], names)
+        return pages
 
     def _grouped(
-        self, fetch: Callable[[Connection, Sequence[UUID], Query], Awaitable[list[Value]]]
-    ) -> DataLoader[tuple[UUID, Query], Value]:
-        async def load(keys: list[tuple[UUID, Query]]) -> list[Value]:
-            groups: dict[Query, list[UUID]] = {}
+        self, fetch: Callable[[Connection, Sequence[UUID], Key], Awaitable[list[Value]]]
+    ) -> DataLoader[tuple[UUID, Key], Value]:
+        async def load(keys: list[tuple[UUID, Key]]) -> list[Value]:
+            groups: dict[Key, list[UUID]] = {}
             for parent, query in keys:
                 groups.setdefault(query, []).append(parent)
-            found: dict[tuple[UUID, Query], Value] = {}
+            found: dict[tuple[UUID, Key], Value] = {}
             async with reading(self._pool) as connection:
                 for query, parents in groups.items():
                     values = await fetch(connection, parents, query)
@@ -165,14 +234,23 @@ class Loaders:
 
         return DataLoader(load)
 
+    def _records(
+        self, fetch: Callable[[Connection, Sequence[UUID]], Awaitable[Mapping[UUID, Gated]]]
+    ) -> Records[Gated]:
+        async def visible(connection: Connection, keys: Sequence[UUID]) -> dict[UUID, Gated]:
+            found = await fetch(connection, keys)
+            return {key: record for key, record in found.items() if self._caller.sees(record.project_id)}
+
+        return Records(visible, self._pool)
+
     def _one(
-        self, fetch: Callable[[Connection, Sequence[Key]], Awaitable[Mapping[Key, Record]]]
-    ) -> DataLoader[Key, Record | None]:
+        self, fetch: Callable[[Connection, Sequence[Key]], Awaitable[Mapping[Key, Gated]]]
+    ) -> DataLoader[Key, Gated | None]:
         return self._batch(fetch, lambda record: record if record and self._caller.sees(record.project_id) else None)
 
     def _many(
-        self, fetch: Callable[[Connection, Sequence[Key]], Awaitable[Mapping[Key, list[Record]]]]
-    ) -> DataLoader[Key, list[Record]]:
+        self, fetch: Callable[[Connection, Sequence[Key]], Awaitable[Mapping[Key, list[Gated]]]]
+    ) -> DataLoader[Key, list[Gated]]:
         return self._batch(
             fetch, lambda records: [each for each in records or () if self._caller.sees(each.project_id)]
         )

@@ -151,7 +151,11 @@ async def _resolve(
     project_id = read_id("project", project)
     async with info.context.read(project_id) as connection:
         wanted = [each for each in parsed if isinstance(each, references.Reference)]
-        resolved = iter(await references.resolve(connection, project_id, wanted, given(at)))
+        found = await references.resolve(connection, project_id, wanted, given(at))
+        meant = [each for each in found if isinstance(each, references.Resolution)]
+        names = info.context.selected(info) & {"alias", "datum"}
+        await info.context.loaders.fetch_ahead(connection, meant, names)
+    resolved = iter(found)
     return [_resolution(each if isinstance(each, AppError) else next(resolved)) for each in parsed]
 
 

@@ -93,10 +93,15 @@ class Listing(Generic[Record]):
         self.orders = orders
         self._conditions = conditions or {}
         self._record = record
+        self._attributes = frozenset(record_fields(record))
         self._columns = [source.c[name] for name in record_fields(record)]
         # one compiled statement per shape of a question
         self._page_statement = lru_cache(maxsize=256)(self._build_page_statement)
         self._count_statement = lru_cache(maxsize=256)(self._build_count_statement)
+
+    def has(self, attribute: str) -> bool:
+        """Whether its records have the attribute."""
+        return attribute in self._attributes
 
     def key_types(self, order: str) -> list[Any]:
         return [Int32 if type(each.type) is Integer else each.type.python_type for each in self._key_columns(order)]
