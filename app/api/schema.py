@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from inspect import isawaitable, signature
-from operator import attrgetter
+from collections.abc import Iterable
+from inspect import isawaitable
 from typing import Any, cast
 
 import strawberry
 import structlog
-from graphql import GraphQLError, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, execute
+from graphql import GraphQLError, execute
 from strawberry.exceptions import MissingQueryError
 from strawberry.execution.is_awaitable import optimized_is_awaitable
 from strawberry.extensions import MaskErrors
 from strawberry.schema.config import StrawberryConfig
-from strawberry.schema.name_converter import NameConverter
 from strawberry.types import ExecutionContext, ExecutionResult
-from strawberry.types.field import StrawberryField
 from strawberry.types.graphql import OperationType
 
 from app.api.limits import DocumentGuard, Documents, Study
 from app.api.mutations import Mutation
 from app.api.queries import Query
+from app.api.resolvers import resolve_straight
 from app.api.scalars import SCALARS
 from app.api.subscriptions import Subscription
 from app.errors import AppError
@@ -67,7 +65,7 @@ class Schema(strawberry.Schema):
 
     def __init__(self, limits: DocumentLimits, **options: Any) -> None:
         super().__init__(extensions=[DocumentGuard, _Mask], **options)
-        _resolve_straight(self._schema)
+        resolve_straight(self._schema, self.config)
         self.documents = Documents(self._schema, limits)
 
     async def execute(
@@ -113,47 +111,10 @@ def make_schema(limits: DocumentLimits) -> Schema:
         mutation=Mutation,
         subscription=Subscription,
         config=StrawberryConfig(
-            name_converter=_NameConverter(),
             scalar_map=SCALARS,
             batching_config={"max_operations": limits.max_batch},
         ),
     )
-
-
-class _NameConverter(NameConverter):
-    """Strawberry's, which would make up the name of every argument again at every use."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._known: dict[str, str] = {}
-
-    def apply_naming_config(self, name: str) -> str:
-        if name not in self._known:
-            self._known[name] = super().apply_naming_config(name)
-        return self._known[name]
-
-
-def _resolve_straight(schema: GraphQLSchema) -> None:
-    """Most fields of a long list take no arguments; Strawberry goes through seven calls for each, this through one."""
-    for kind in schema.type_map.values():
-        for field in kind.fields.values() if isinstance(kind, GraphQLObjectType) else ():
-            definition = field.extensions.get("strawberry-definition")
-            if isinstance(definition, StrawberryField) and kind is not schema.subscription_type:
-                field.resolve = _straight(definition) or field.resolve
-
-
-def _straight(field: StrawberryField) -> Callable[[Any, GraphQLResolveInfo[Any]], Any] | None:
-    resolver = field.base_resolver
-    if resolver is None:
-        get = attrgetter(field.python_name)
-        return lambda source, info: get(source)
-    function = cast(Callable[..., Any], resolver.wrapped_func)
-    match list(signature(function).parameters):
-        case ["self"]:
-            return lambda source, info: function(source)
-        case ["self", "info"]:
-            return lambda source, info: function(source, strawberry.Info(_raw_info=info, _field=field))
-    return None
 
 
 if __name__ == "__main__":
