@@ -9,6 +9,7 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ import pytest
 from app.database.embedded import EmbeddedPostgres
 from app.database.migrate import create_database
 from tests import kill
-from tests.running import children_of, serving, waymark
+from tests.running import children_of, environment, serving, waymark
 
 
 @pytest.fixture
@@ -192,6 +193,39 @@ async def test_streams_of_all_processes_end_at_once_at_a_stop_and_go_on_after_it
             with serving(data_dir):
                 await run("data", "push", str(tmp_path / "file"), "--alias", "unheard")
     assert seen == [["one", "unheard", "two"]] * 6
+
+
+def test_watch_prints_changes_across_a_restart(data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with serving(data_dir):
+        waymark(data_dir, "data", "push", str(tmp_path / "file"), "--alias", "first")
+        found = waymark(data_dir, "query", '{ project(slug: "default") { aliasHistory { nodes { id } } } }').stdout
+        first = json.loads(found)["data"]["project"]["aliasHistory"]["nodes"][0]["id"]
+        port = (data_dir / "address").read_text().strip().rpartition(":")[2]
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "app", "alias", "watch", "--after", first],
+            env=environment(data_dir),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert watching.stdout
+        try:
+            waymark(data_dir, "data", "push", str(tmp_path / "file"), "--alias", "second", "-m", "why not")
+            assert "second version 1 CREATED nowhere → file" in (line := watching.stdout.readline())
+            assert "by admin via CLI: why not" in line
+        except BaseException:
+            watching.kill()
+            raise
+    try:
+        with serving(data_dir, WAYMARK_PORT=port):
+            waymark(data_dir, "data", "push", str(tmp_path / "file"), "--alias", "third")
+            assert "third" in watching.stdout.readline()
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(10) == 130
+    finally:
+        watching.kill()
+        watching.wait()
+        watching.stdout.close()
 
 
 def test_a_bootstrapped_token_lets_a_locked_out_operator_in(data_dir: Path) -> None:

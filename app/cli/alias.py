@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import typer
 
-from app.cli.session import Session, command, pairs, rows
-from app.client.client import ApiError
+from app.cli.session import Session, command, errors, pairs, rows
+from app.client.client import ApiError, UnreachableError
 
 group = typer.Typer(help="Aliases: mutable names for immutable files, and their history.", no_args_is_help=True)
 
 ALIAS = "id name uri version updatedAt deletedAt datum { id name size }"
 CHANGE = "version kind at via reason rolledBackTo changeSet from { id name } to { id name } actor { name }"
+
+_PAUSE_SECONDS = 1
 
 Name = Annotated[str, typer.Argument(help="The alias's name.")]
 Reason = Annotated[str | None, typer.Option("--reason", "-m", help="Why, kept with the change.")]
@@ -169,6 +173,47 @@ async def _history(session: Session, name: Name, limit: Limit = 50) -> None:
                 for c in found
             ],
         ),
+    )
+
+
+@command(group, "watch")
+async def _watch(
+    session: Session,
+    names: Annotated[list[str] | None, typer.Argument(help="Only these aliases.")] = None,
+    after: Annotated[str | None, typer.Option(help="Begin after this change (its id), not now.")] = None,
+) -> None:
+    """Print changes of aliases as they are made, until interrupted; a server that restarts is waited for.
+
+    With --output json each line is one change.
+    """
+    project = await session.project_id()
+    while True:
+        changes = session.client.subscribe(
+            "subscription($project: ID!, $names: [String!], $after: ID) {"
+            f" aliasChanged(project: $project, names: $names, after: $after) {{ id alias {{ name }} {CHANGE} }} }}",
+            {"project": project, "names": names or None, "after": after},
+        )
+        try:
+            async with aclosing(changes):
+                async for event in changes:
+                    change = event["aliasChanged"]
+                    after = change["id"]
+                    session.line(change, text=_sentence(change))
+        except UnreachableError as error:
+            # before the first change there is no place to go on from
+            if after is None:
+                raise
+            errors.print(f"{error} Trying again.", style="dim")
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _sentence(change: dict[str, Any]) -> str:
+    ways = [f"{side['name']} ({side['id']})" if side else "nowhere" for side in (change["from"], change["to"])]
+    by = change["actor"]["name"] if change["actor"] else "nobody"
+    why = f": {change['reason']}" if change["reason"] else ""
+    return (
+        f"{change['at']} {change['alias']['name']} version {change['version']} {change['kind']} {' → '.join(ways)}"
+        f" by {by} via {change['via']}{why}"
     )
 
 

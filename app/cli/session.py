@@ -42,6 +42,7 @@ EXIT_CODES: Mapping[str, int] = {
 }
 _UNREACHABLE = 9
 _UNEXPECTED = 1
+_INTERRUPTED = 130
 
 EXIT_CODES_HELP = (
     "Exit codes: 0 done; 1 an unexpected error; 2 a wrong command line; 3 not signed in or not allowed; 4 not found;"
@@ -96,6 +97,11 @@ class Session:
             made = table()
             # text as it is: a file's name may look like markup
             console.print(Text(made) if isinstance(made, str) else made, soft_wrap=isinstance(made, str))
+
+    def line(self, data: Any, *, text: str) -> None:
+        """Prints one of many things, at once: a line of JSON, or the text."""
+        sys.stdout.write((orjson.dumps(data).decode() if self.output is Output.JSON else text) + "\n")
+        sys.stdout.flush()
 
 
 def rows(*columns: str, of: list[list[Any]]) -> Table:
@@ -190,6 +196,8 @@ def _exit_with_code(work: Any) -> None:
         fail(error.message, error.code)
     except UnreachableError as error:
         fail(str(error), "STORE_UNAVAILABLE")
+    except KeyboardInterrupt:
+        raise typer.Exit(_INTERRUPTED) from None
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), "BAD_USER_INPUT")
 

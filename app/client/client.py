@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
 import aiohttp
+import orjson
 
 _CONNECT_SECONDS = 10
 # completing a large upload reads it whole
 _ANSWER_SECONDS = 3600
+_LONGEST_EVENT = 4 * 1024 * 1024
 
 
 class ApiError(Exception):
@@ -40,7 +42,9 @@ class Client:
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_ANSWER_SECONDS)
-        self._api = await self._sessions.enter_async_context(aiohttp.ClientSession(timeout=timeout))
+        # an event is one line, however long
+        api = aiohttp.ClientSession(timeout=timeout, read_bufsize=_LONGEST_EVENT)
+        self._api = await self._sessions.enter_async_context(api)
         # files are taken as the store has them: decompressed, they would have other hashes
         files = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
         self._files = await self._sessions.enter_async_context(files)
@@ -68,6 +72,31 @@ class Client:
                 raise UnreachableError(f"{self.url} answered {response.status} and no JSON; is it a Waymark server?")
             answer: dict[str, Any] = await response.json()
             return answer
+
+    async def subscribe(self, query: str, variables: Mapping[str, Any] | None = None) -> AsyncGenerator[Any, None]:
+        """Sends a subscription; gives the data of each event as it comes, until the server ends it or goes away.
+
+        An error, at the start or in an event, is raised as ApiError; a stream that breaks is UnreachableError.
+        """
+        body = {"query": query, "variables": dict(variables or {})}
+        headers = {**self._headers, "Accept": "text/event-stream, application/json;q=0.5"}
+        async with (
+            self._reaching(),
+            self._api.post(f"{self.url}/graphql", json=body, headers=headers) as response,
+        ):
+            if response.content_type != "text/event-stream":
+                error = (await response.json())["errors"][0]
+                raise ApiError(error["message"], error.get("extensions"))
+            async for line in response.content:
+                if line.startswith(b"event: complete"):
+                    return
+                if not line.startswith(b"data: {"):
+                    continue
+                answer = orjson.loads(line.removeprefix(b"data: "))
+                if errors := answer.get("errors"):
+                    raise ApiError(errors[0]["message"], errors[0].get("extensions"))
+                yield answer["data"]
+            raise UnreachableError(f"{self.url} broke the stream off.")
 
     async def put(self, url: str, headers: Mapping[str, str], size: int, chunks: AsyncIterator[bytes]) -> None:
         """Sends bytes to a signed link."""
