@@ -27,6 +27,7 @@ import asyncpg
 
 from app.client.client import ApiError, Client, UnreachableError
 from app.database.embedded import EmbeddedPostgres
+from app.database.statements import columns
 from app.domain.aliases import AliasChange
 from tests.make import assert_gapless
 from tests.running import children_of, start, wait_until_ready
@@ -189,14 +190,14 @@ async def _send(home: Path, kind: str, values: dict[str, Any], report: Report) -
 async def _verify(home: Path, report: Report) -> None:
     connection = await _connect(home)
     history = await connection.fetch(
-        "SELECT alias.name, alias_history.* FROM alias_history JOIN alias ON alias.id = alias_id ORDER BY name, version"
+        f"SELECT alias.name, {columns(AliasChange, 'alias_history')}"
+        " FROM alias_history JOIN alias ON alias.id = alias_id ORDER BY name, alias_history.version"
     )
     by_alias: dict[str, list[AliasChange]] = {}
     kept: Counter[tuple[str, str, int]] = Counter()
     for row in history:
-        values = dict(row)
-        name = values.pop("name")
-        by_alias.setdefault(name, []).append(AliasChange(**values))
+        name, *values = row
+        by_alias.setdefault(name, []).append(AliasChange(*values))
         kept[(row["reason"] or "", name, row["version"])] += 1
     for name, changes in by_alias.items():
         assert_gapless(changes)
