@@ -41,6 +41,7 @@ from app.domain.transactions import UNAVAILABLE, writing
 from app.logs import configure_logs
 from app.settings import Settings, SettingsError
 from app.stores.registry import StoreRegistry
+from app.transfer.guard import NetworkGuard
 
 log = structlog.get_logger("waymark.server")
 
@@ -60,15 +61,20 @@ def create_app(settings: Settings, *, prepare_connection: Prepare = prepare) -> 
                 settings.database_url, size=settings.database_pool_size, prepare=prepare_connection
             )
             stack.push_async_callback(pool.close)
+            guard = NetworkGuard(settings.allowed_networks)
+            stores = StoreRegistry(guard)
+            stack.push_async_callback(stores.aclose)
             services = Services(
                 settings,
                 pool,
                 SecretBox(settings.secret_key),
-                StoreRegistry(),
+                guard,
+                stores,
                 Feeds(pool, most_per_token=settings.max_streams),
             )
             app.state.services = services
-            for work in (keep_house(pool, services.stores, services.deletions_due), services.feeds.run()):
+            housekeeping = keep_house(pool, stores, services.secrets, services.housekeeping_due)
+            for work in (housekeeping, services.feeds.run()):
                 stack.push_async_callback(_cancel, asyncio.create_task(work))
             yield {"closing": services.closing}
 

@@ -6,8 +6,11 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Self
+
+Network = IPv4Network | IPv6Network
 
 
 class SettingsError(Exception):
@@ -78,6 +81,12 @@ class Settings:
     max_streams: int = 100
     #: Seconds after which a stream is ended whose client takes nothing in.
     stream_timeout: int = 30
+    #: Networks of the server's own that stores and HTTP inputs may be in.
+    allowed_networks: tuple[Network, ...] = ()
+    #: Folders below which administrators may make local stores.
+    local_store_roots: tuple[Path, ...] = ()
+    #: Whether stores without credentials may use the server's own cloud identity.
+    ambient_credentials: bool = False
     log_level: str = "INFO"
     log_format: str = "text"
 
@@ -172,10 +181,36 @@ def _one_of(*choices: str) -> Any:
     return read
 
 
+def _secret_keys(text: str) -> str:
+    for key in text.split(","):
+        _secret(key)
+    return text
+
+
 def _secret(text: str) -> str:
     if len(text) < 32:
         raise ValueError("expected at least 32 characters, for example from `openssl rand -base64 32`")
     return text
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(each.strip()) for each in text.split(",") if each.strip())
+    except ValueError as error:
+        raise ValueError(f"{error}; expected networks such as 10.0.0.0/8,127.0.0.1/32") from error
+
+
+def _folders(text: str) -> tuple[Path, ...]:
+    folders = tuple(Path(each) for each in text.split(os.pathsep) if each)
+    if not all(folder.is_absolute() for folder in folders):
+        raise ValueError(f"expected absolute paths, parted by {os.pathsep!r}")
+    return folders
+
+
+def _flag(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError("expected 0 or 1")
+    return text == "1"
 
 
 _READERS: dict[str, Any] = {
@@ -185,7 +220,7 @@ _READERS: dict[str, Any] = {
     "port": _port,
     "workers": _positive,
     "public_url": lambda text: text.rstrip("/"),
-    "secret_key": _secret,
+    "secret_key": _secret_keys,
     "bootstrap_token": _secret,
     "upload_lifetime": lambda text: timedelta(seconds=_positive(text)),
     "shutdown_grace": _positive,
@@ -193,6 +228,9 @@ _READERS: dict[str, Any] = {
     "query_timeout": _positive,
     "max_streams": _positive,
     "stream_timeout": _positive,
+    "allowed_networks": _networks,
+    "local_store_roots": _folders,
+    "ambient_credentials": _flag,
     "log_level": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
     "log_format": _one_of("text", "json"),
 }

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,6 +27,7 @@ from app.domain.secrets import SecretBox, new_token
 from app.server import HttpProtocol, create_app
 from app.settings import Settings
 from tests.make import World, a_world
+from tests.stores import servers
 
 SECRET_KEY = "a secret key of tests, long enough for the settings"
 _TEMPLATE = "template_waymark"
@@ -52,6 +54,13 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     yield server
     server.stop()
     shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an S3 server."""
+    with servers.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as url:
+        yield url
 
 
 @pytest.fixture
@@ -140,6 +149,8 @@ async def server(database_url: str, tmp_path: Path) -> AsyncIterator[LiveServer]
         secret_key=SECRET_KEY,
         database_pool_size=20,
         query_timeout=3,
+        allowed_networks=(ip_network("127.0.0.0/8"),),
+        local_store_roots=(tmp_path / "roots",),
         max_streams=6,
         stream_timeout=3,
     )

@@ -13,12 +13,12 @@ from app.api.loaders import Loaders
 from app.api.services import Services
 from app.database.statements import Connection
 from app.domain.access import Caller, Scope
-from app.domain.data_stores import DataStore
+from app.domain.data_stores import DataStore, StoreSpec
 from app.domain.feeds import Feeds
 from app.domain.secrets import SecretBox
 from app.domain.transactions import reading, writing
 from app.settings import Settings
-from app.stores.local import LocalStore
+from app.stores.base import Store
 
 
 class Context:
@@ -51,8 +51,20 @@ class Context:
     def secrets(self) -> SecretBox:
         return self._services.secrets
 
-    def store(self, record: DataStore) -> LocalStore:
-        return self._services.stores.open(record.id, record.kind, record.name, record.config)
+    def store(self, record: DataStore) -> Store:
+        return self._services.store(record)
+
+    @asynccontextmanager
+    async def trial(self, spec: StoreSpec, name: str) -> AsyncIterator[Store]:
+        """A store that is not kept yet."""
+        store = self._services.stores.make(spec.kind, name, spec.config | spec.credentials)
+        try:
+            yield store
+        finally:
+            await store.aclose()
+
+    async def check_endpoint(self, url: str) -> None:
+        await self._services.guard.check_url(url)
 
     @asynccontextmanager
     async def read(self, project_id: UUID | None) -> AsyncIterator[Connection]:
@@ -77,8 +89,8 @@ class Context:
         self.loaders = Loaders(self._services.pool, self.caller)
 
     def sweep_soon(self) -> None:
-        """After a commit that left bytes to delete."""
-        self._services.deletions_due.set()
+        """After a commit that left bytes to delete or to verify."""
+        self._services.housekeeping_due.set()
 
 
 Info = strawberry.Info[Context, None]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -26,11 +28,14 @@ from app.api.enums import (
 )
 from app.api.scalars import BigInt, find_id, given, given_object, read_id
 from app.domain.aliases import Expectation, Move
+from app.domain.data_stores import DataStoreKind, StoreSpec
 from app.domain.executions import EnvironmentVariable, ExecutionSpec, InputSpec
 from app.domain.filters import like_pattern
 from app.domain.references import parse_datum
 from app.domain.uploads import Announcement
+from app.domain.validation import require_text
 from app.errors import BadUserInputError
+from app.settings import Settings
 from app.stores.base import Expected
 
 Where = tuple[tuple[str, Any], ...]
@@ -233,6 +238,99 @@ class CreateTokenInput:
 @strawberry.input(description="A token to revoke.")
 class RevokeTokenInput:
     id: strawberry.ID = strawberry.field(description="The token's id.")
+
+
+_PREFIX = "What every key begins with; a folder should end in '/'."
+_ENDPOINT = "The address of a store that is not the vendor's own; within the server's network only where allowed."
+
+
+@strawberry.input(description="A bucket of S3, or of a store that speaks like it.")
+class S3StoreInput:
+    bucket: str = strawberry.field(description="The bucket's name.")
+    prefix: str | None = strawberry.field(default=UNSET, description=_PREFIX)
+    region: str | None = strawberry.field(default=UNSET, description="The region; us-east-1 if not given.")
+    endpoint_url: str | None = strawberry.field(default=UNSET, description=_ENDPOINT)
+    access_key_id: str | None = strawberry.field(default=UNSET, description="The access key's id.")
+    secret_access_key: str | None = strawberry.field(default=UNSET, description="The access key; never shown.")
+
+    def spec(self, settings: Settings) -> StoreSpec:
+        keys = {"access_key_id": given(self.access_key_id), "secret_access_key": given(self.secret_access_key)}
+        if not settings.ambient_credentials and not all(keys.values()):
+            raise BadUserInputError(
+                "s3 needs accessKeyId and secretAccessKey: the server's own identity may not be used"
+                " (WAYMARK_AMBIENT_CREDENTIALS)."
+            )
+        if any(keys.values()) and not all(keys.values()):
+            raise BadUserInputError("s3 has one of accessKeyId and secretAccessKey; give both or neither.")
+        config = {
+            "bucket": require_text("bucket", self.bucket, longest=255),
+            "prefix": _prefix(self.prefix),
+            "region": given(self.region),
+            "endpoint_url": given(self.endpoint_url),
+        }
+        return StoreSpec(DataStoreKind.S3, config, {name: key for name, key in keys.items() if key})
+
+
+@strawberry.input(description="A folder of the server's machine, below one that its operator has named.")
+class LocalStoreInput:
+    path: str = strawberry.field(description="The folder; symbolic links in it are followed before it is judged.")
+
+    def spec(self, settings: Settings) -> StoreSpec:
+        path = Path(self.path)
+        real = Path(os.path.realpath(path))
+        if not path.is_absolute() or not any(
+            real.is_relative_to(os.path.realpath(root)) for root in settings.local_store_roots
+        ):
+            raise BadUserInputError(
+                f"path is {self.path!r}, which is not below a folder that the operator has named"
+                " (WAYMARK_LOCAL_STORE_ROOTS)."
+            )
+        return StoreSpec(DataStoreKind.LOCAL, {"path": str(real)}, {})
+
+
+def _prefix(text: str | None) -> str:
+    prefix: str = given(text) or ""
+    if len(prefix) > 512 or prefix.startswith("/") or "//" in prefix or not prefix.isprintable():
+        raise BadUserInputError(f"prefix is {prefix!r}; expected a form such as 'team/', 512 characters at most.")
+    return prefix
+
+
+def _one_kind(settings: Settings, kinds: dict[str, S3StoreInput | LocalStoreInput | None]) -> StoreSpec | None:
+    chosen = {name: value for name, value in kinds.items() if given(value) is not None}
+    if len(chosen) > 1:
+        raise BadUserInputError(f"Give exactly one kind of store, not {' and '.join(sorted(chosen))}.")
+    return next((value.spec(settings) for value in chosen.values() if value), None)
+
+
+@strawberry.input(description="A new store: exactly one kind. It is tried out before it is kept.")
+class CreateDataStoreInput:
+    project: strawberry.ID = strawberry.field(description="The project.")
+    name: str = strawberry.field(description="Its name, unique in the project.")
+    is_default: bool = strawberry.field(default=False, description="Whether new files go here unless a store is named.")
+    s3: S3StoreInput | None = strawberry.field(default=UNSET, description="A bucket of S3.")
+    local: LocalStoreInput | None = strawberry.field(default=UNSET, description="A local folder.")
+
+    def spec(self, settings: Settings) -> StoreSpec:
+        spec = _one_kind(settings, {"s3": self.s3, "local": self.local})
+        if spec is None:
+            raise BadUserInputError("Give exactly one kind of store: s3 or local.")
+        return spec
+
+
+@strawberry.input(description="Changes of a store, which stays the same place for the same bytes.")
+class UpdateDataStoreInput:
+    id: strawberry.ID = strawberry.field(description="The store.")
+    name: str | None = strawberry.field(default=UNSET, description="A new name.")
+    is_default: bool | None = strawberry.field(default=UNSET, description="Whether new files go here.")
+    s3: S3StoreInput | None = strawberry.field(default=UNSET, description="The same bucket with other credentials.")
+
+    def spec(self, settings: Settings) -> StoreSpec | None:
+        return _one_kind(settings, {"s3": self.s3})
+
+
+@strawberry.input(description="A store to try out.")
+class CheckDataStoreInput:
+    id: strawberry.ID = strawberry.field(description="The store.")
 
 
 @strawberry.input(description="A file that is about to be sent.")

@@ -56,7 +56,10 @@ def _check(services: Services, request: Request, method: str) -> None:
 async def _store_of(services: Services, datum: Datum) -> LocalStore:
     async with reading(services.pool) as connection:
         record = (await load_data_stores(connection, [datum.store_id]))[datum.store_id]
-    return services.stores.open(record.id, record.kind, record.name, record.config)
+    store = services.store(record)
+    if not isinstance(store, LocalStore):
+        raise HTTPException(404, "The bytes of this file are in a store of their own; ask for a new link.")
+    return store
 
 
 async def download(request: Request) -> Response:

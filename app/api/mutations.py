@@ -12,13 +12,15 @@ import strawberry
 from app.api import inputs
 from app.api.context import Context, Info
 from app.api.scalars import given, given_object, not_found, read_id
-from app.api.types import Alias, AliasHistory, Datum, Execution, Project, Task, Token, Upload
+from app.api.types import Alias, AliasHistory, DataStore, Datum, Execution, Project, Task, Token, Upload
 from app.database.statements import Connection
-from app.domain import aliases, datums, executions, idempotency, projects, tasks, tokens, uploads
+from app.domain import aliases, data_stores, datums, executions, idempotency, projects, tasks, tokens, uploads
 from app.domain.access import Scope
 from app.domain.data_stores import store_for_upload
 from app.domain.datums import DatumStatus
-from app.errors import BadUserInputError
+from app.errors import BadUserInputError, ForbiddenError, StoreUnavailableError, WrongStateError
+from app.stores.base import StoreError, Unavailable
+from app.transfer.guard import ForbiddenAddressError
 
 
 @strawberry.type(description="The new project.")
@@ -35,6 +37,23 @@ class CreateTokenPayload:
 @strawberry.type(description="The token that works no more.")
 class RevokeTokenPayload:
     token: Token = strawberry.field(description="The token that works no more.")
+
+
+@strawberry.type(description="The new store.")
+class CreateDataStorePayload:
+    store: DataStore = strawberry.field(description="The new store.")
+
+
+@strawberry.type(description="The store as it is now.")
+class UpdateDataStorePayload:
+    store: DataStore = strawberry.field(description="The store.")
+
+
+@strawberry.type(description="Whether a store works.")
+class CheckDataStorePayload:
+    store: DataStore = strawberry.field(description="The store.")
+    ok: bool = strawberry.field(description="Whether it could be written to, read from and deleted from.")
+    message: str | None = strawberry.field(description="What went wrong.")
 
 
 @strawberry.type(description="The file that is to be, and where its bytes go.")
@@ -143,6 +162,59 @@ class Mutation:
             token = await tokens.revoke_token(connection, context.caller, read_id("token", input.id))
         return RevokeTokenPayload(token=Token.of(token))
 
+    @strawberry.mutation(
+        description="Adds a store to a project, having tried it out. Needs scope ADMIN. Its secrets are never shown."
+    )
+    async def create_data_store(self, info: Info, input: inputs.CreateDataStoreInput) -> CreateDataStorePayload:
+        context = info.context
+        project_id = read_id("project", input.project)
+        context.caller.require(Scope.ADMIN, project_id)
+        spec = input.spec(context.settings)
+        await _try_out(context, spec, input.name)
+        async with context.write(Scope.ADMIN, project_id) as connection:
+            record = await data_stores.create_data_store(
+                connection,
+                context.caller,
+                project_id,
+                spec,
+                name=input.name,
+                is_default=input.is_default,
+                secrets=context.secrets,
+            )
+        return CreateDataStorePayload(store=DataStore.of(record))
+
+    @strawberry.mutation(description="Rotates a store's credentials, renames it, or makes it the default.")
+    async def update_data_store(self, info: Info, input: inputs.UpdateDataStoreInput) -> UpdateDataStorePayload:
+        context = info.context
+        record = await _store(context, input.id)
+        spec = input.spec(context.settings)
+        if record.project_id is None:
+            raise WrongStateError("The server's own store is its operator's to change, by the server's settings.")
+        if spec is not None:
+            data_stores.check_same_place(record, spec)
+            await _try_out(context, spec, record.name)
+        async with context.write(Scope.ADMIN, record.project_id) as connection:
+            record = await data_stores.update_data_store(
+                connection,
+                record.id,
+                spec,
+                name=given(input.name),
+                is_default=given(input.is_default),
+                secrets=context.secrets,
+            )
+        return UpdateDataStorePayload(store=DataStore.of(record))
+
+    @strawberry.mutation(description="Tries a store out: writes, reads and deletes a small object.")
+    async def check_data_store(self, info: Info, input: inputs.CheckDataStoreInput) -> CheckDataStorePayload:
+        context = info.context
+        record = await _store(context, input.id)
+        message = None
+        try:
+            await context.store(record).probe(data_stores.probe_key(record.prefix))
+        except StoreError as error:
+            message = error.cause
+        return CheckDataStorePayload(store=DataStore.of(record), ok=message is None, message=message)
+
     @strawberry.mutation(description="Reserves a datum and says where its bytes go.")
     async def request_upload(self, info: Info, input: inputs.RequestUploadInput) -> RequestUploadPayload:
         context = info.context
@@ -161,6 +233,10 @@ class Mutation:
                 lifetime=context.settings.upload_lifetime,
                 claim=claim,
             )
+        session = await uploads.begin_upload(context.store(store), upload, datum)
+        if session is not None:
+            async with context.write(Scope.WRITE, project_id) as connection:
+                upload = await uploads.keep_session(connection, upload, session)
         return RequestUploadPayload(datum=Datum.of(datum), upload=Upload.of(upload))
 
     @strawberry.mutation(description="Checks that the bytes arrived whole, and makes the datum usable.")
@@ -186,8 +262,8 @@ class Mutation:
                 reason=given(input.reason),
                 claim=claim,
             )
+        context.sweep_soon()
         if datum.status != DatumStatus.AVAILABLE:
-            context.sweep_soon()
             raise uploads.ended_upload(upload, datum)
         return CompleteUploadPayload(datum=Datum.of(datum), change=AliasHistory.of(change) if change else None)
 
@@ -347,6 +423,34 @@ class Mutation:
                 claim=claim,
             )
         return CreateTaskPayload(task=Task.of(task))
+
+
+async def _try_out(context: Context, spec: data_stores.StoreSpec, name: str) -> None:
+    """Refuses a store that does not work, or that the server may not reach."""
+    try:
+        if endpoint := spec.config.get("endpoint_url"):
+            await context.check_endpoint(endpoint)
+        async with context.trial(spec, name) as store:
+            await store.probe(data_stores.probe_key(str(spec.config.get("prefix") or "")))
+    except ForbiddenAddressError as error:
+        raise BadUserInputError(f"endpointUrl: {error}.") from error
+    except Unavailable as error:
+        raise StoreUnavailableError(f"The store cannot be reached: {error.cause}.") from error
+    except StoreError as error:
+        raise BadUserInputError(f"The store does not work: {error.cause}.") from error
+    except OSError as error:
+        raise BadUserInputError(f"endpointUrl cannot be resolved: {error}.") from error
+
+
+async def _store(context: Context, text: str) -> data_stores.DataStore:
+    """A store, for who may administer it; the server's own is for administrators of all projects."""
+    record = await context.loaders.data_store.load(read_id("store", text))
+    if record is None:
+        raise not_found("store", text)
+    context.caller.require(Scope.ADMIN, record.project_id)
+    if record.project_id is None and context.caller.project_ids is not None:
+        raise ForbiddenError("The server's own store needs a token for all projects; yours is limited to some.")
+    return record
 
 
 async def _datum(context: Context, text: str) -> datums.Datum:

@@ -6,10 +6,13 @@ import asyncio
 from dataclasses import dataclass, field
 
 from app.database.engine import Pool
+from app.domain.data_stores import DataStore
 from app.domain.feeds import Feeds
 from app.domain.secrets import SecretBox
 from app.settings import Settings
+from app.stores.base import Store
 from app.stores.registry import StoreRegistry
+from app.transfer.guard import NetworkGuard
 
 
 @dataclass(slots=True)
@@ -19,9 +22,13 @@ class Services:
     settings: Settings
     pool: Pool
     secrets: SecretBox
+    guard: NetworkGuard
     stores: StoreRegistry
     feeds: Feeds
     #: Set when the process begins to shut down.
     closing: asyncio.Event = field(default_factory=asyncio.Event)
-    #: Set after a commit that left bytes to delete.
-    deletions_due: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Set after a commit that left bytes to delete or to verify.
+    housekeeping_due: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def store(self, record: DataStore) -> Store:
+        return self.stores.open(record.id, record.kind, record.name, record.options(self.secrets))

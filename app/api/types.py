@@ -56,6 +56,7 @@ from app.domain.projects import PROJECTS
 from app.domain.tasks import TASKS
 from app.domain.tokens import list_tokens
 from app.errors import BadUserInputError
+from app.stores.base import Expected, SignedRequest, StoreError
 
 WhichWay = Annotated[LineageDirection, strawberry.argument(description="Which way to walk.")]
 HowDeep = Annotated[int, strawberry.argument(description=f"How many edges far, 0 to {lineage.DEEPEST}.")]
@@ -343,7 +344,7 @@ class DataStore(Node):
             id=_id(record.id),
             name=record.name,
             kind=data_stores.DataStoreKind(record.kind),
-            url=f"local://{record.name}",
+            url=record.url,
             is_default=record.is_default,
             created_at=record.created_at,
             project_id=record.project_id,
@@ -395,19 +396,30 @@ class Datum(Node):
     async def storage_uri(self, info: Info) -> str | None:
         if self.record.status != datums.DatumStatus.AVAILABLE:
             return None
-        return f"local://{(await self.stored_in(info)).name}/{self.record.object_key}"
+        return (await self.stored_in(info)).address_of(self.record.object_key)
 
     @strawberry.field(description="A short-lived link straight to the store; null unless AVAILABLE.")
-    def download_url(
+    async def download_url(
         self,
         info: Info,
         expires_in: Annotated[int, strawberry.argument(description="Seconds, 1 to 604800.")] = 3600,
     ) -> str | None:
         if not 1 <= expires_in <= links.LONGEST_LIFETIME:
             raise BadUserInputError(f"expiresIn is {expires_in}; expected 1 to {links.LONGEST_LIFETIME} seconds.")
-        if self.record.status != datums.DatumStatus.AVAILABLE:
+        record = self.record
+        if record.status != datums.DatumStatus.AVAILABLE:
             return None
-        return links.download_link(info.context.secrets, info.context.base_url, self.record.id, expires_in)
+        context = info.context
+        try:
+            signed = await context.store(await self.stored_in(info)).sign_get(
+                record.object_key,
+                seconds=expires_in,
+                filename=record.name.rsplit("/", 1)[-1],
+                media_type=record.media_type,
+            )
+        except StoreError as error:
+            raise uploads.store_failure(error) from error
+        return signed or links.download_link(context.secrets, context.base_url, record.id, expires_in)
 
     @strawberry.field(description="Aliases that point here now.")
     async def aliases(self, info: Info) -> list[Alias]:
@@ -941,21 +953,38 @@ class Upload:
         # a link to send bytes to is a way to write
         info.context.caller.require(Scope.WRITE, self.record.project_id)
         datum = await self.datum(info)
-        received = await info.context.store(await datum.stored_in(info)).received_parts(datum.record.object_key)
-        plan = self.record.plan(datum.record)
+        record, store = datum.record, info.context.store(await datum.stored_in(info))
+        plan, session = self.record.plan(record), self.record.session
         size = page_size("first", first)
         last = int(decode_cursor(after, "part", [int])[0]) if after else 0
         numbers = range(max(0, last) + 1, min(max(0, last) + size, plan.part_count) + 1)
+        expected = Expected(record.md5, record.sha1, record.sha256)
+        seconds = min(links.LONGEST_LIFETIME, int((self.expires_at - dt.datetime.now(dt.UTC)).total_seconds()))
+        try:
+            received = await store.received_parts(record.object_key, session, plan)
+            signed = {
+                number: await store.sign_part(
+                    record.object_key, session, plan, number, expected=expected, seconds=max(1, seconds)
+                )
+                for number in numbers
+            }
+        except StoreError as error:
+            raise uploads.store_failure(error) from error
 
         def make(number: int) -> UploadPart:
+            request = signed[number] or SignedRequest(
+                "PUT",
+                links.part_link(info.context.secrets, info.context.base_url, self.record, number),
+                {"Content-Type": "application/octet-stream"},
+            )
             return UploadPart(
                 number=number,
                 offset=BigInt(plan.offset_of(number)),
                 size=BigInt(plan.size_of(number)),
                 received=received.get(number) == plan.size_of(number),
-                method="PUT",
-                url=links.part_link(info.context.secrets, info.context.base_url, self.record, number),
-                headers=[Header(name="Content-Type", value="application/octet-stream")],
+                method=request.method,
+                url=request.url,
+                headers=[Header(name=name, value=value) for name, value in request.headers.items()],
             )
 
         async def count(_: Info) -> int:

@@ -11,7 +11,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from app.cli import alias, data, execution, lineage, project, task, token
+from app.cli import alias, data, execution, lineage, project, store, task, token
 from app.cli.session import EXIT_CODES_HELP, Session, command, console, fail
 from app.client.client import ApiError
 from app.errors import BadUserInputError
@@ -27,6 +27,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(project.group, name="project")
+app.add_typer(store.group, name="store")
 app.add_typer(data.group, name="data")
 app.add_typer(alias.group, name="alias")
 app.add_typer(execution.group, name="execution")

@@ -6,11 +6,17 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from secrets import token_urlsafe
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
+
+import orjson
 
 from app.database.statements import Connection, Statement, columns
-from app.errors import NotFoundError
+from app.domain.access import Caller
+from app.domain.secrets import SecretBox
+from app.domain.validation import require_name
+from app.errors import BadUserInputError, NotFoundError
 
 
 class DataStoreKind(StrEnum):
@@ -30,8 +36,40 @@ class DataStore:
     kind: str
     is_default: bool
     config: dict[str, Any]
+    #: A JSON object, encrypted.
+    credentials: str | None
     created_at: dt.datetime
 
+    def options(self, secrets: SecretBox) -> dict[str, Any]:
+        """What opens the store, credentials and all."""
+        return self.config | (orjson.loads(secrets.decrypt(self.credentials)) if self.credentials else {})
+
+    @property
+    def prefix(self) -> str:
+        """What every key of the store begins with."""
+        return str(self.config.get("prefix") or "")
+
+    @property
+    def url(self) -> str:
+        """Its address, without credentials."""
+        if self.kind == DataStoreKind.LOCAL:
+            return f"local://{self.name}"
+        return f"{_SCHEMES[self.kind]}://{self.config['bucket']}/{self.prefix}"
+
+    def address_of(self, key: str) -> str:
+        return (
+            f"local://{self.name}/{key}"
+            if self.kind == DataStoreKind.LOCAL
+            else (f"{_SCHEMES[self.kind]}://{self.config['bucket']}/{key}")
+        )
+
+
+_SCHEMES: dict[str, str] = {
+    DataStoreKind.S3: "s3",
+    DataStoreKind.AZURE: "azure",
+    DataStoreKind.GCS: "gs",
+    DataStoreKind.SWIFT: "swift",
+}
 
 _COLUMNS = columns(DataStore, "data_store")
 
@@ -41,6 +79,109 @@ _OF_PROJECTS = Statement(f"""
     SELECT {_COLUMNS} FROM data_store WHERE project_id = ANY(:project_ids ::uuid[]) OR project_id IS NULL
     ORDER BY project_id NULLS LAST, created_at, id
 """)
+
+
+_NO_DEFAULT = Statement("""
+    UPDATE data_store SET is_default = false WHERE project_id = :project_id AND is_default AND id <> :id
+""")
+
+_CREATE = Statement(f"""
+    INSERT INTO data_store (id, project_id, name, kind, is_default, config, credentials, created_by)
+    VALUES (:id, :project_id, :name, :kind, :is_default, :config, :credentials, :actor_id) RETURNING {_COLUMNS}
+""")
+
+_LOCK = Statement(f"SELECT {_COLUMNS} FROM data_store WHERE id = :id FOR NO KEY UPDATE")
+
+_UPDATE = Statement(f"""
+    UPDATE data_store SET name = :name, is_default = :is_default, config = :config, credentials = :credentials
+    WHERE id = :id RETURNING {_COLUMNS}
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """A store as an administrator describes it: what all may see, and what none may."""
+
+    kind: DataStoreKind
+    config: dict[str, Any]
+    credentials: dict[str, Any]
+
+    def encrypted(self, secrets: SecretBox) -> str | None:
+        return secrets.encrypt(orjson.dumps(self.credentials).decode()) if self.credentials else None
+
+
+async def create_data_store(
+    connection: Connection,
+    caller: Caller,
+    project_id: UUID,
+    spec: StoreSpec,
+    *,
+    name: str,
+    is_default: bool,
+    secrets: SecretBox,
+) -> DataStore:
+    """Keeps a store that has been tried out."""
+    require_name("name", name)
+    store_id = uuid4()
+    if is_default:
+        await _NO_DEFAULT.fetch(connection, project_id=project_id, id=store_id)
+    (row,) = await _CREATE.fetch(
+        connection,
+        id=store_id,
+        project_id=project_id,
+        name=name,
+        kind=spec.kind,
+        is_default=is_default,
+        config=spec.config,
+        credentials=spec.encrypted(secrets),
+        actor_id=caller.actor_id,
+    )
+    return DataStore(*row)
+
+
+async def update_data_store(
+    connection: Connection,
+    store_id: UUID,
+    spec: StoreSpec | None,
+    *,
+    name: str | None,
+    is_default: bool | None,
+    secrets: SecretBox,
+) -> DataStore:
+    """Renames a store, rotates its credentials, or makes it the default. It stays the same place for the same bytes."""
+    (row,) = await _LOCK.fetch(connection, id=store_id)
+    store = DataStore(*row)
+    if name is not None:
+        require_name("name", name)
+    if spec is not None:
+        check_same_place(store, spec)
+    if is_default:
+        await _NO_DEFAULT.fetch(connection, project_id=store.project_id, id=store_id)
+    (row,) = await _UPDATE.fetch(
+        connection,
+        id=store_id,
+        name=store.name if name is None else name,
+        is_default=store.is_default if is_default is None else is_default,
+        config=store.config if spec is None else spec.config,
+        credentials=store.credentials if spec is None else spec.encrypted(secrets),
+    )
+    return DataStore(*row)
+
+
+def probe_key(prefix: str) -> str:
+    """A key for trying a store out, which nothing else has."""
+    return f"{prefix}waymark/.probe-{token_urlsafe(12)}"
+
+
+def check_same_place(store: DataStore, spec: StoreSpec) -> None:
+    if spec.kind != store.kind:
+        raise BadUserInputError(f"Store {store.name!r} is {store.kind}; it cannot become {spec.kind}.")
+    for name in ("bucket", "account", "prefix", "path"):
+        if spec.config.get(name) != store.config.get(name):
+            raise BadUserInputError(
+                f"Store {store.name!r} has {name} {store.config.get(name)!r}, where its files are; add another store"
+                f" for {spec.config.get(name)!r}."
+            )
 
 
 async def load_data_stores(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, DataStore]:

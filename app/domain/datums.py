@@ -58,6 +58,9 @@ class Datum:
     project_id: UUID
     store_id: UUID
     object_key: str
+    #: The object as it was when its bytes became this datum's; reads insist on it.
+    etag: str | None
+    object_version: str | None
     name: str
     size: int
     media_type: str | None

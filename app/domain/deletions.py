@@ -13,10 +13,13 @@ class Deletion:
     id: UUID
     store_id: UUID
     object_key: str
+    #: The upload that may be under way there.
+    session: str
 
 
 _ENQUEUE = Statement("""
-    INSERT INTO deletion (project_id, store_id, object_key) VALUES (:project_id, :store_id, :object_key)
+    INSERT INTO deletion (project_id, store_id, object_key, session)
+    VALUES (:project_id, :store_id, :object_key, :session)
 """)
 
 # Claimed by putting off the next attempt, further each time, so that no lock is held while a store is talked to.
@@ -34,8 +37,10 @@ _DONE = Statement("DELETE FROM deletion WHERE id = :id")
 _FAILED = Statement("UPDATE deletion SET last_error = :error WHERE id = :id")
 
 
-async def enqueue(connection: Connection, project_id: UUID, store_id: UUID, object_key: str) -> None:
-    await _ENQUEUE.fetch(connection, project_id=project_id, store_id=store_id, object_key=object_key)
+async def enqueue(
+    connection: Connection, project_id: UUID, store_id: UUID, object_key: str, *, session: str = ""
+) -> None:
+    await _ENQUEUE.fetch(connection, project_id=project_id, store_id=store_id, object_key=object_key, session=session)
 
 
 async def claim_due(connection: Connection) -> list[Deletion]:

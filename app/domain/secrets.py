@@ -7,21 +7,27 @@ import hashlib
 import hmac
 import secrets
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 
 class SecretBox:
-    """Derives one key per purpose from the operator's secret key (any text of 32 characters or more)."""
+    """Derives one key per purpose from the operator's secret key (any text of 32 characters or more).
+
+    Several keys, parted by commas, are for changing keys: the first one encrypts and signs, all of them decrypt.
+    """
 
     def __init__(self, secret_key: str) -> None:
-        def derive(purpose: bytes) -> bytes:
-            return HKDF(SHA256(), length=32, salt=None, info=purpose).derive(secret_key.encode())
+        def derive(key: str, purpose: bytes) -> bytes:
+            return HKDF(SHA256(), length=32, salt=None, info=purpose).derive(key.encode())
 
-        self._encryption = Fernet(base64.urlsafe_b64encode(derive(b"waymark encryption")))
-        self._signing = derive(b"waymark signing")
-        self._fingerprints = derive(b"waymark fingerprints")
+        keys = secret_key.split(",")
+        self._encryption = MultiFernet(
+            [Fernet(base64.urlsafe_b64encode(derive(key, b"waymark encryption"))) for key in keys]
+        )
+        self._signing = derive(keys[0], b"waymark signing")
+        self._fingerprints = derive(keys[0], b"waymark fingerprints")
 
     def encrypt(self, plain: str) -> str:
         return self._encryption.encrypt(plain.encode()).decode()

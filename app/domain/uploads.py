@@ -15,7 +15,7 @@ from app.domain import deletions
 from app.domain.access import Caller
 from app.domain.aliases import AliasChange, Move, changes_of_set, set_alias
 from app.domain.data_stores import DataStore
-from app.domain.datums import Datum, DatumStatus
+from app.domain.datums import ChecksumEvidence, Datum, DatumStatus
 from app.domain.idempotency import Claim
 from app.domain.references import Reference
 from app.domain.validation import require_file_name, require_object, require_tags, require_text
@@ -27,15 +27,19 @@ from app.errors import (
     WrongStateError,
 )
 from app.stores.base import (
+    BadCredentials,
+    BucketMissing,
     ChecksumMismatch,
     Expected,
+    Forbidden,
     NotFound,
     SizeMismatch,
     Store,
     StoreError,
+    Unsupported,
     UploadPlan,
 )
-from app.transfer.hashing import Digests
+from app.transfer.hashing import hash_chunks
 
 LARGEST_FILE = 5 * 1024**4
 _HEX_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64}
@@ -48,6 +52,8 @@ class Upload:
     datum_id: UUID
     part_size: int
     part_count: int
+    #: What the store knows the upload by.
+    session: str
     expires_at: dt.datetime
     ended_at: dt.datetime | None
 
@@ -74,7 +80,8 @@ _REQUEST = Statement(f"""
     WITH datum AS (
         INSERT INTO datum (id, project_id, store_id, object_key, name, size, media_type, md5, sha1, sha256,
             checksum_evidence, origin, status, tags, properties, created_by)
-        SELECT fresh.id, :project_id, :store_id, concat_ws('/', :project_id ::uuid, fresh.id, :secret ::text), :name,
+        SELECT fresh.id, :project_id, :store_id,
+            concat(:prefix ::text, 'waymark/', :project_id ::uuid, '/', fresh.id, '/', :secret ::text), :name,
             :size, :media_type, :md5, :sha1, :sha256, 'DECLARED', 'UPLOAD', 'PENDING', :tags, :properties, :actor_id
         FROM (SELECT coalesce(:datum_id ::uuid, uuidv7()) AS id) AS fresh
         RETURNING *
@@ -92,11 +99,18 @@ _BY_DATUM = Statement(f"""
 
 _BY_ID = Statement(f"SELECT {_UPLOAD} FROM upload WHERE id = ANY(:ids ::uuid[])")
 
+_KEEP_SESSION = Statement(f"""
+    UPDATE upload SET session = CASE WHEN session = '' THEN :session ELSE session END WHERE id = :id
+    RETURNING {_UPLOAD}
+""")
+
 _LOCK_DATUM = Statement(f"SELECT {_DATUM} FROM datum WHERE id = :datum_id FOR NO KEY UPDATE")
 
 _COMPLETE = Statement(f"""
     WITH ended AS (UPDATE upload SET ended_at = clock_timestamp() WHERE datum_id = :datum_id)
-    UPDATE datum SET status = 'AVAILABLE', md5 = :md5, sha1 = :sha1, sha256 = :sha256, checksum_evidence = 'VERIFIED'
+    UPDATE datum SET status = 'AVAILABLE', md5 = :md5, sha1 = :sha1, sha256 = :sha256, checksum_evidence = :evidence,
+        etag = :etag, object_version = :object_version,
+        verify_at = CASE WHEN :evidence <> 'VERIFIED' THEN clock_timestamp() END
     WHERE id = :datum_id RETURNING {_DATUM}
 """)
 
@@ -108,7 +122,7 @@ _END = Statement(f"""
 # locks data before uploads, as completing and aborting do
 _EXPIRE = Statement("""
     WITH late AS (
-        SELECT upload.id, upload.datum_id FROM upload JOIN datum ON datum.id = upload.datum_id
+        SELECT upload.id, upload.datum_id, upload.session FROM upload JOIN datum ON datum.id = upload.datum_id
         WHERE upload.ended_at IS NULL AND upload.expires_at < clock_timestamp()
         ORDER BY upload.expires_at LIMIT 1000 FOR NO KEY UPDATE OF datum SKIP LOCKED
     ), ended AS (
@@ -116,9 +130,11 @@ _EXPIRE = Statement("""
     ), expired AS (
         UPDATE datum SET status = 'EXPIRED', status_reason = 'its bytes never came' FROM late
         WHERE datum.id = late.datum_id AND datum.status = 'PENDING'
-        RETURNING datum.project_id, datum.store_id, datum.object_key
+        RETURNING datum.id, datum.project_id, datum.store_id, datum.object_key
     ), swept AS (
-        INSERT INTO deletion (project_id, store_id, object_key) SELECT * FROM expired
+        INSERT INTO deletion (project_id, store_id, object_key, session)
+        SELECT expired.project_id, expired.store_id, expired.object_key, late.session
+        FROM expired JOIN late ON late.datum_id = expired.id
     )
     SELECT count(*) FROM expired
 """)
@@ -155,6 +171,7 @@ async def request_upload(
             datum_id=claim and claim.result_id,
             project_id=project_id,
             store_id=record.id,
+            prefix=record.prefix,
             secret=secrets.token_urlsafe(16),
             name=announcement.name,
             size=announcement.size,
@@ -174,10 +191,37 @@ async def request_upload(
     return Datum(*values[:width]), Upload(*values[width:])
 
 
-async def verify_upload(store: Store, upload: Upload, datum: Datum, declared: Expected) -> Digests | None:
-    """Has the store make the object of its parts, having compared size and hashes. Before the transaction.
+async def begin_upload(store: Store, upload: Upload, datum: Datum) -> str | None:
+    """Has the store prepare for the parts, outside of any transaction; None where that was done before."""
+    if upload.session or upload.ended_at:
+        return None
+    try:
+        return await store.begin_upload(datum.object_key, upload.plan(datum)) or None
+    except StoreError as error:
+        raise store_failure(error) from error
 
-    None when there is nothing left to verify, because the upload has ended one way or the other.
+
+async def keep_session(connection: Connection, upload: Upload, session: str) -> Upload:
+    """Keeps what the store knows the upload by, unless a twin of the request was faster."""
+    (row,) = await _KEEP_SESSION.fetch(connection, id=upload.id, session=session)
+    return Upload(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """The object that an upload became, and who vouches for its hashes."""
+
+    hashes: Expected
+    evidence: ChecksumEvidence
+    etag: str | None
+    object_version: str | None
+
+
+async def verify_upload(store: Store, upload: Upload, datum: Datum, declared: Expected) -> Arrived | None:
+    """Has the store make the object of its parts; compares size and hashes. Before the transaction.
+
+    What the client declared and the store does not vouch for is compared by reading the object. None when there is
+    nothing left to verify, because the upload has ended one way or the other.
     """
     require_hashes(declared)
     if datum.status != DatumStatus.PENDING:
@@ -188,17 +232,33 @@ async def verify_upload(store: Store, upload: Upload, datum: Datum, declared: Ex
         if announced and now and announced != now:
             raise ChecksumMismatchError(f"{name} is {now}, but requestUpload announced {announced}.")
         wanted[name] = now or announced
+    expected = Expected(**wanted)
     try:
-        return await store.complete_upload(datum.object_key, upload.plan(datum), Expected(**wanted))
+        stat = await store.complete_upload(datum.object_key, upload.session, upload.plan(datum), expected)
+        digests = stat.verified
+        attested = any(getattr(stat.attested, name) and wanted[name] for name in _HEX_DIGITS)
+        if digests is None and not attested and any(wanted.values()):
+            async with store.open(datum.object_key, if_match=stat.etag) as chunks:
+                _, digests = await hash_chunks(chunks)
+            if differences := expected.differences(digests):
+                await store.delete(datum.object_key)
+                raise ChecksumMismatch(store.name, "complete", datum.object_key, "; ".join(differences))
     except StoreError as error:
         raise store_failure(error) from error
+    version = stat.version or stat.etag
+    if digests is not None:
+        hashes = Expected(digests.md5, digests.sha1, digests.sha256)
+        return Arrived(hashes, ChecksumEvidence.VERIFIED, stat.etag, version)
+    known = {name: wanted[name] or getattr(stat.attested, name) for name in _HEX_DIGITS}
+    evidence = ChecksumEvidence.ATTESTED if any(known.values()) else ChecksumEvidence.DECLARED
+    return Arrived(Expected(**known), evidence, stat.etag, version)
 
 
 async def complete_upload(
     connection: Connection,
     caller: Caller,
     upload: Upload,
-    verified: Digests | None,
+    verified: Arrived | None,
     *,
     alias: str | None,
     reason: str | None,
@@ -216,11 +276,18 @@ async def complete_upload(
     if verified is None:
         return datum, None
     if datum.status == DatumStatus.EXPIRED:
-        await deletions.enqueue(connection, datum.project_id, datum.store_id, datum.object_key)
+        await deletions.enqueue(connection, datum.project_id, datum.store_id, datum.object_key, session=upload.session)
     if datum.status != DatumStatus.PENDING:
         return datum, None
     (row,) = await _COMPLETE.fetch(
-        connection, datum_id=datum.id, md5=verified.md5, sha1=verified.sha1, sha256=verified.sha256
+        connection,
+        datum_id=datum.id,
+        md5=verified.hashes.md5,
+        sha1=verified.hashes.sha1,
+        sha256=verified.hashes.sha256,
+        evidence=verified.evidence,
+        etag=verified.etag,
+        object_version=verified.object_version,
     )
     datum = Datum(*row)
     if alias is None:
@@ -247,7 +314,7 @@ async def abort_upload(connection: Connection, upload: Upload) -> Datum:
     if datum.status != DatumStatus.PENDING:
         raise WrongStateError(f"The upload is complete: datum {datum.id} is {datum.status}. Purge it instead.")
     (row,) = await _END.fetch(connection, datum_id=datum.id, reason="the upload was aborted")
-    await deletions.enqueue(connection, datum.project_id, datum.store_id, datum.object_key)
+    await deletions.enqueue(connection, datum.project_id, datum.store_id, datum.object_key, session=upload.session)
     return Datum(*row)
 
 
@@ -278,5 +345,9 @@ def store_failure(error: StoreError) -> AppError:
             return ChecksumMismatchError(f"The bytes that arrived are others: {error.cause}.")
         case NotFound():
             return WrongStateError(f"The upload is not complete: {error.cause}.")
+        case BadCredentials() | Forbidden() | BucketMissing() | Unsupported():
+            return StoreUnavailableError(
+                f"Store {error.store} refuses: {error.cause}. `waymark store check` tells more."
+            )
         case _:
             return StoreUnavailableError(f"Store {error.store} failed: {error.cause}.")

@@ -7,16 +7,32 @@ and then links them to their final one. A link fails where the name exists, so n
 from __future__ import annotations
 
 import asyncio
+import builtins
+import datetime as dt
 import errno
 import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from app.stores.base import ChecksumMismatch, Expected, NotFound, SizeMismatch, Unavailable, UploadPlan
+from app.stores.base import (
+    AlreadyExists,
+    ChecksumMismatch,
+    Entry,
+    Expected,
+    NotFound,
+    PreconditionFailed,
+    SignedRequest,
+    SizeMismatch,
+    Stat,
+    Unavailable,
+    Unsupported,
+    UploadPlan,
+)
 from app.transfer.hashing import CHUNK_BYTES, Digests, Hasher, hash_file
 
 _PART_BYTES = 64 * 1024 * 1024
@@ -34,39 +50,100 @@ class LocalStore:
         self.name = name
         self._root = root
 
+    async def stat(self, key: str) -> Stat:
+        return _stat(await self._in_thread("stat", key, self.path(key).stat))
+
+    @asynccontextmanager
+    async def open(self, key: str, *, if_match: str | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        file = await self._in_thread("open", key, self.path(key).open, "rb")
+        try:
+            etag = _stat(os.fstat(file.fileno())).etag
+            if if_match not in (None, etag):
+                raise PreconditionFailed(self.name, "open", key, f"its etag is {etag}, not {if_match}")
+
+            async def chunks() -> AsyncIterator[bytes]:
+                while chunk := await self._in_thread("read", key, file.read, CHUNK_BYTES):
+                    yield chunk
+
+            yield chunks()
+        finally:
+            await self._in_thread("close", key, file.close)
+
+    async def create(self, key: str, content: bytes) -> Stat:
+        def write() -> Stat:
+            final = self.path(key)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            whole = self._staging(key).with_suffix(f".{secrets.token_hex(8)}")
+            whole.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                whole.write_bytes(content)
+                _sync(whole)
+                final.hardlink_to(whole)
+            except FileExistsError as error:
+                raise AlreadyExists(self.name, "create", key, "there is an object already") from error
+            finally:
+                whole.unlink(missing_ok=True)
+            return _stat(final.stat())
+
+        return await self._in_thread("create", key, write)
+
+    async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[Entry]:
+        def scan() -> builtins.list[Entry]:
+            found = []
+            for path in self._root.rglob("*"):
+                key = path.relative_to(self._root).as_posix()
+                if key.startswith(prefix) and key > after and not key.startswith(".uploads/") and path.is_file():
+                    stat = path.stat()
+                    modified = dt.datetime.fromtimestamp(stat.st_mtime, dt.UTC)
+                    found.append(Entry(key, stat.st_size, _stat(stat).etag, modified))
+            return sorted(found, key=lambda entry: entry.key)
+
+        for entry in await self._in_thread("list", prefix, scan):
+            yield entry
+
+    async def sign_get(self, key: str, *, seconds: int, filename: str, media_type: str | None) -> str | None:
+        return None
+
     def plan_upload(self, size: int) -> UploadPlan:
-        part_size = max(_PART_BYTES, -(-size // _MOST_PARTS))
-        return UploadPlan(size, part_size, max(1, -(-size // part_size)))
+        return UploadPlan.cut(size, smallest=_PART_BYTES, whole_up_to=_PART_BYTES, most_parts=_MOST_PARTS)
+
+    async def begin_upload(self, key: str, plan: UploadPlan) -> str:
+        return ""
+
+    async def sign_part(
+        self, key: str, session: str, plan: UploadPlan, number: int, *, expected: Expected, seconds: int
+    ) -> SignedRequest | None:
+        return None
 
     async def write_part(self, key: str, number: int, size: int, chunks: AsyncIterator[bytes]) -> None:
         """Keeps one part of exactly `size` bytes; replaces an earlier attempt at the same part."""
         staging = self._staging(key)
         arriving = staging / f"{number}.{secrets.token_hex(8)}"
-        await self._in_thread(key, staging.mkdir, parents=True, exist_ok=True)
+        await self._in_thread("write_part", key, staging.mkdir, parents=True, exist_ok=True)
         try:
             received = await self._receive(key, arriving, size, chunks)
             if received != size:
-                raise SizeMismatch(self.name, key, f"part {number} has {received} bytes; expected {size}")
-            await self._in_thread(key, os.replace, arriving, staging / str(number))
+                raise SizeMismatch(self.name, "write_part", key, f"part {number} has {received} bytes; expected {size}")
+            await self._in_thread("write_part", key, os.replace, arriving, staging / str(number))
         finally:
-            await asyncio.shield(self._in_thread(key, arriving.unlink, missing_ok=True))
+            await asyncio.shield(self._in_thread("write_part", key, arriving.unlink, missing_ok=True))
 
     async def _receive(self, key: str, path: Path, size: int, chunks: AsyncIterator[bytes]) -> int:
         received = 0
         buffer = bytearray()
-        with await self._in_thread(key, path.open, "wb") as file:
+        with await self._in_thread("write_part", key, path.open, "wb") as file:
             async for chunk in chunks:
                 received += len(chunk)
                 if received > size:
                     break
                 buffer += chunk
                 if len(buffer) >= CHUNK_BYTES:
-                    await self._in_thread(key, file.write, bytes(buffer))
+                    await self._in_thread("write_part", key, file.write, bytes(buffer))
                     buffer.clear()
-            await self._in_thread(key, file.write, bytes(buffer))
+            await self._in_thread("write_part", key, file.write, bytes(buffer))
         return received
 
-    async def received_parts(self, key: str) -> Mapping[int, int]:
+    async def received_parts(self, key: str, session: str, plan: UploadPlan) -> Mapping[int, int]:
         def scan() -> dict[int, int]:
             staging = self._staging(key)
             if not staging.is_dir():
@@ -74,17 +151,29 @@ class LocalStore:
             with os.scandir(staging) as entries:
                 return {int(entry.name): entry.stat().st_size for entry in entries if entry.name.isdecimal()}
 
-        return await self._in_thread(key, scan)
+        return await self._in_thread("received_parts", key, scan)
 
-    async def complete_upload(self, key: str, plan: UploadPlan, expected: Expected) -> Digests:
-        return await self._in_thread(key, self._complete, key, plan, expected)
+    async def complete_upload(self, key: str, session: str, plan: UploadPlan, expected: Expected) -> Stat:
+        return await self._in_thread("complete", key, self._complete, key, plan, expected)
+
+    async def abort_upload(self, key: str, session: str) -> None:
+        await self._in_thread("abort", key, shutil.rmtree, self._staging(key), ignore_errors=True)
 
     async def delete(self, key: str) -> None:
-        def remove() -> None:
-            shutil.rmtree(self._staging(key), ignore_errors=True)
-            self.path(key).unlink(missing_ok=True)
+        await self._in_thread("delete", key, self.path(key).unlink, missing_ok=True)
 
-        await self._in_thread(key, remove)
+    async def probe(self, key: str) -> None:
+        await self.create(key, b"first")
+        try:
+            await self.create(key, b"second")
+        except AlreadyExists:
+            return
+        finally:
+            await self.delete(key)
+        raise Unsupported(self.name, "probe", key, "the file system replaces what a link would be made over")
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
 
     def path(self, key: str) -> Path:
         """Where an object is, for serving it."""
@@ -93,25 +182,28 @@ class LocalStore:
     def _staging(self, key: str) -> Path:
         return self._root / ".uploads" / key.replace("/", "-")
 
-    def _complete(self, key: str, plan: UploadPlan, expected: Expected) -> Digests:
+    def _complete(self, key: str, plan: UploadPlan, expected: Expected) -> Stat:
         final = self.path(key)
         if not final.exists():
             try:
-                return self._publish(key, final, plan, expected)
+                digests = self._publish(key, final, plan, expected)
+                return replace(_stat(final.stat()), verified=digests)
             except FileNotFoundError:
                 # a twin of this call has published the object and removed the parts under our hands
                 if not final.exists():
                     raise
         size, digests = hash_file(final)
         self._verify(key, plan, expected, size, digests)
-        return digests
+        return replace(_stat(final.stat()), verified=digests)
 
     def _publish(self, key: str, final: Path, plan: UploadPlan, expected: Expected) -> Digests:
         staging = self._staging(key)
         parts = [staging / str(number) for number in range(1, plan.part_count + 1)]
         if missing := [part.name for part in parts if not part.exists()]:
             some = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
-            raise NotFound(self.name, key, f"{len(missing)} of {plan.part_count} parts have not arrived: {some}")
+            raise NotFound(
+                self.name, "complete", key, f"{len(missing)} of {plan.part_count} parts have not arrived: {some}"
+            )
         # a private name, so that what is verified is what is published
         whole = staging / f"whole.{secrets.token_hex(8)}"
         try:
@@ -137,27 +229,33 @@ class LocalStore:
 
     def _verify(self, key: str, plan: UploadPlan, expected: Expected, size: int, digests: Digests) -> None:
         if size != plan.size:
-            raise SizeMismatch(self.name, key, f"{size} bytes arrived; {plan.size} were announced")
+            raise SizeMismatch(self.name, "complete", key, f"{size} bytes arrived; {plan.size} were announced")
         if differences := expected.differences(digests):
-            raise ChecksumMismatch(self.name, key, "; ".join(differences))
+            raise ChecksumMismatch(self.name, "complete", key, "; ".join(differences))
 
-    async def _in_thread(self, key: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _in_thread(
+        self, operation: str, key: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         def run() -> T:
-            with self._failures(key):
+            with self._failures(operation, key):
                 return function(*args, **kwargs)
 
         return await asyncio.to_thread(run)
 
     @contextmanager
-    def _failures(self, key: str) -> Iterator[None]:
+    def _failures(self, operation: str, key: str) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as error:
-            raise NotFound(self.name, key, "no such object or part") from error
+            raise NotFound(self.name, operation, key, "no such object or part") from error
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            raise Unavailable(self.name, key, error.strerror or "the disk failed") from error
+            raise Unavailable(self.name, operation, key, error.strerror or "the disk failed") from error
+
+
+def _stat(stat: os.stat_result) -> Stat:
+    return Stat(size=stat.st_size, etag=f"{stat.st_mtime_ns:x}-{stat.st_size:x}-{stat.st_ino:x}")
 
 
 def _concatenate(parts: list[Path], whole: Path) -> tuple[int, Digests]:

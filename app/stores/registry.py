@@ -2,24 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from app.stores.base import Store
 from app.stores.local import LocalStore
+from app.stores.s3 import S3Store
+from app.transfer.guard import GuardedResolver, NetworkGuard
+
+Options = Mapping[str, Any]
 
 
 class StoreRegistry:
     """The stores in use, by the id of their data store."""
 
-    def __init__(self) -> None:
-        self._stores: dict[UUID, LocalStore] = {}
+    def __init__(self, guard: NetworkGuard) -> None:
+        self._guard = guard
+        self._stores: dict[UUID, tuple[Options, Store]] = {}
+        #: Requests under way may still use them.
+        self._replaced: list[Store] = []
 
-    def open(self, store_id: UUID, kind: str, name: str, config: Mapping[str, Any]) -> LocalStore:
-        if store_id not in self._stores:
-            self._stores[store_id] = _KINDS[kind](name, Path(config["path"]))
-        return self._stores[store_id]
+    def open(self, store_id: UUID, kind: str, name: str, options: Options) -> Store:
+        """The store, made anew if its options have changed. `options` has what the kind's factory below reads."""
+        known = self._stores.get(store_id)
+        if known is not None and known[0] == options:
+            return known[1]
+        store = self.make(kind, name, options)
+        self._stores[store_id] = (options, store)
+        if known is not None:
+            self._replaced.append(known[1])
+        return store
+
+    def make(self, kind: str, name: str, options: Options) -> Store:
+        """A store that is the caller's to close."""
+        return _KINDS[kind](name, options, self._guard)
+
+    async def aclose(self) -> None:
+        for store in [*self._replaced, *(store for _, store in self._stores.values())]:
+            await store.aclose()
 
 
-_KINDS = {"LOCAL": LocalStore}
+def _local(name: str, options: Options, _: NetworkGuard) -> Store:
+    return LocalStore(name, Path(options["path"]))
+
+
+def _s3(name: str, options: Options, guard: NetworkGuard) -> Store:
+    return S3Store(
+        name,
+        bucket=options["bucket"],
+        region=options.get("region"),
+        endpoint_url=options.get("endpoint_url"),
+        access_key_id=options.get("access_key_id"),
+        secret_access_key=options.get("secret_access_key"),
+        resolver=GuardedResolver(guard),
+    )
+
+
+_KINDS: Mapping[str, Callable[[str, Options, NetworkGuard], Store]] = {"LOCAL": _local, "S3": _s3}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +52,21 @@ class Hasher:
 
     def digests(self) -> Digests:
         return Digests(self._md5.hexdigest(), self._sha1.hexdigest(), self._sha256.hexdigest())
+
+
+async def hash_chunks(chunks: AsyncIterator[bytes]) -> tuple[int, Digests]:
+    """The size in bytes and the digests of what arrives, hashed in threads."""
+    size = 0
+    buffer = bytearray()
+    with Hasher() as hasher:
+        async for chunk in chunks:
+            size += len(chunk)
+            buffer += chunk
+            if len(buffer) >= CHUNK_BYTES:
+                await asyncio.to_thread(hasher.update, bytes(buffer))
+                buffer.clear()
+        await asyncio.to_thread(hasher.update, bytes(buffer))
+        return size, hasher.digests()
 
 
 def hash_file(path: Path) -> tuple[int, Digests]:

@@ -55,6 +55,8 @@ def _input(name: str, ids: dict[str, str]) -> Any:
         values["command"] = ["run"]
     if name in ("revokeToken",):
         values["id"] = ids["token"]
+    if name in ("updateDataStore", "checkDataStore"):
+        values["id"] = ids["store"]
     return values
 
 
@@ -78,6 +80,12 @@ async def ids(server: LiveServer) -> dict[str, str]:
             i={"project": project, "name": "x", "size": 1},
         )
     )["requestUpload"]["upload"]["id"]
+    folder = server.settings.local_store_roots[0] / "first"
+    folder.mkdir(parents=True)
+    store = await server.run(
+        "mutation($i: CreateDataStoreInput!) { createDataStore(input: $i) { store { id } } }",
+        i={"project": project, "name": "theirs", "local": {"path": str(folder)}},
+    )
     token = await server.run(_TOKEN, input={"name": "theirs", "scopes": ["READ"], "projects": [project]})
     return {
         "project": project,
@@ -86,6 +94,7 @@ async def ids(server: LiveServer) -> dict[str, str]:
         "change": alias["change"]["id"],
         "execution": execution,
         "upload": upload,
+        "store": store["createDataStore"]["store"]["id"],
         "token": token["createToken"]["token"]["id"],
     }
 

@@ -12,8 +12,10 @@ import aiohttp
 import pytest
 
 from app.domain.housekeeping import keep_house_once
+from app.domain.secrets import SecretBox
 from app.stores.registry import StoreRegistry
-from tests.conftest import LiveServer
+from app.transfer.guard import NetworkGuard
+from tests.conftest import SECRET_KEY, LiveServer
 
 _REQUEST = """
     mutation($input: RequestUploadInput!) { requestUpload(input: $input) {
@@ -201,7 +203,7 @@ async def test_an_upload_that_never_completes_becomes_expired_and_its_parts_go(
     await _put(part["url"], b"data")
     async with server.pool.acquire() as connection:
         await connection.execute("UPDATE upload SET expires_at = clock_timestamp() - interval '1 second'")
-    await keep_house_once(server.pool, StoreRegistry())
+    await keep_house_once(server.pool, StoreRegistry(NetworkGuard()), SecretBox(SECRET_KEY))
     data = await server.run("query($id: ID!) { datum(id: $id) { status statusReason } }", id=request["datum"]["id"])
     assert data["datum"] == {"status": "EXPIRED", "statusReason": "its bytes never came"}
     assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []

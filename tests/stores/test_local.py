@@ -27,20 +27,22 @@ async def test_parts_become_one_object_with_verified_hashes(store: LocalStore) -
     plan = UploadPlan(size=10, part_size=4, part_count=3)
     for number, chunk in ((3, b"89"), (1, b"0123"), (2, b"4567")):
         await store.write_part("p/k", number, len(chunk), _chunks(chunk))
-    assert await store.received_parts("p/k") == {1: 4, 2: 4, 3: 2}
-    digests = await store.complete_upload("p/k", plan, Expected())
-    assert digests.sha256 == hashlib.sha256(b"0123456789").hexdigest()
+    assert await store.received_parts("p/k", "", plan) == {1: 4, 2: 4, 3: 2}
+    stat = await store.complete_upload("p/k", "", plan, Expected())
+    assert stat.verified
+    assert stat.verified.sha256 == hashlib.sha256(b"0123456789").hexdigest()
     assert store.path("p/k").read_bytes() == b"0123456789"
-    assert await store.received_parts("p/k") == {}
+    assert await store.received_parts("p/k", "", plan) == {}
 
 
 async def test_racing_completions_publish_the_first_bytes_and_keep_them(store: LocalStore) -> None:
     plan = UploadPlan(size=5, part_size=64, part_count=1)
     await store.write_part("p/k", 1, 5, _chunks(b"first"))
-    await asyncio.gather(*(store.complete_upload("p/k", plan, Expected()) for _ in range(20)))
+    await asyncio.gather(*(store.complete_upload("p/k", "", plan, Expected()) for _ in range(20)))
     await store.write_part("p/k", 1, 5, _chunks(b"other"))
-    digests = await store.complete_upload("p/k", plan, Expected())
-    assert digests.md5 == hashlib.md5(b"first").hexdigest()
+    stat = await store.complete_upload("p/k", "", plan, Expected())
+    assert stat.verified
+    assert stat.verified.md5 == hashlib.md5(b"first").hexdigest()
     assert store.path("p/k").read_bytes() == b"first"
     assert store.path("p/k").stat().st_mode & 0o222 == 0
 
@@ -49,14 +51,14 @@ async def test_bytes_other_than_expected_are_never_published(store: LocalStore) 
     await store.write_part("p/k", 1, 4, _chunks(b"evil"))
     plan = UploadPlan(size=4, part_size=64, part_count=1)
     with pytest.raises(ChecksumMismatch, match="sha1 announced"):
-        await store.complete_upload("p/k", plan, Expected(sha1="0" * 40))
+        await store.complete_upload("p/k", "", plan, Expected(sha1="0" * 40))
     assert not store.path("p/k").exists()
 
 
 async def test_a_missing_part_is_named(store: LocalStore) -> None:
     await store.write_part("p/k", 1, 1, _chunks(b"x"))
     with pytest.raises(NotFound, match="1 of 2 parts have not arrived: 2"):
-        await store.complete_upload("p/k", UploadPlan(2, 1, 2), Expected())
+        await store.complete_upload("p/k", "", UploadPlan(2, 1, 2), Expected())
 
 
 async def test_a_part_that_breaks_off_leaves_nothing(store: LocalStore, tmp_path: Path) -> None:

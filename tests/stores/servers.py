@@ -1,0 +1,148 @@
+"""Real stores, started on free ports and stopped by pid."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from aiohttp.resolver import ThreadedResolver
+
+from app.stores.base import StoreError
+from app.stores.s3 import S3Store
+
+_BIN = Path(sys.executable).parent
+_SECONDS = 60
+
+ACCESS_KEY, SECRET_KEY, BUCKET = "access", "the-secret-key-of-tests", "bucket"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def running(
+    command: list[str], ready: Callable[[], bool], *, folder: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process from when it is ready; its output is kept in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log").open("ab") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=folder, env={**os.environ, **(environment or {})}
+        )
+    try:
+        deadline = time.monotonic() + _SECONDS
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command[0]} did not start:\n{(folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.1)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def answers(port: int, path: str, *statuses: int) -> bool:
+    try:
+        with closing(HTTPConnection("127.0.0.1", port, timeout=1)) as connection:
+            connection.request("GET", path)
+            with connection.getresponse() as response:
+                return response.status in statuses
+    except OSError:
+        return False
+
+
+@contextmanager
+def seaweedfs(folder: Path, port: int | None = None) -> Iterator[str]:
+    """An S3 server with one bucket; gives its address."""
+    port = port or free_port()
+    ports = {name: free_port() for name in ("master.port", "volume.port", "filer.port", "master.port.grpc")}
+    ports |= {name: free_port() for name in ("volume.port.grpc", "filer.port.grpc", "s3.port.grpc", "admin.port")}
+    ports |= {"admin.port.grpc": free_port()}
+    command = [
+        str(_BIN / "weed"),
+        "mini",
+        f"-dir={folder}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-master.telemetry=false",
+        "-webdav=false",
+        "-admin.ui=false",
+        f"-s3.port={port}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-s3.autoCreateBucket=false",
+        f"-bucket={BUCKET}",
+        *(f"-{name}={value}" for name, value in ports.items()),
+    ]
+    environment = {
+        "GOMEMLIMIT": "256MiB",
+        "GOGC": "50",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+    }
+    url = f"http://127.0.0.1:{port}"
+    with running(command, lambda: _has_bucket(url), folder=folder, environment=environment):
+        yield url
+
+
+def _has_bucket(url: str) -> bool:
+    """Whether the bucket takes objects; the server answers a moment before it does."""
+
+    async def write() -> bool:
+        store = S3Store(
+            "starting",
+            bucket=BUCKET,
+            region=None,
+            endpoint_url=url,
+            access_key_id=ACCESS_KEY,
+            secret_access_key=SECRET_KEY,
+            resolver=ThreadedResolver(),
+        )
+        try:
+            await store.delete("ready")
+            await store.create("ready", b"")
+        except StoreError:
+            return False
+        finally:
+            await store.aclose()
+        return True
+
+    return answers(int(url.rpartition(":")[2]), f"/{BUCKET}", 403) and _run(write())
+
+
+def _run(work: Coroutine[Any, Any, bool]) -> bool:
+    """Runs it to its end in a loop of its own, as a test's loop may be running here."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+@contextmanager
+def rclone(folder: Path) -> Iterator[str]:
+    """An S3 server that checks signatures but overwrites although told not to."""
+    (folder / "data" / BUCKET).mkdir(parents=True)
+    port = free_port()
+    command = [
+        *(str(_BIN / "rclone"), "serve", "s3", "--addr", f"127.0.0.1:{port}"),
+        *("--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", str(folder / "data")),
+    ]
+    with running(command, lambda: answers(port, "/", 200, 400, 403), folder=folder):
+        yield f"http://127.0.0.1:{port}"
