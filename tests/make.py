@@ -86,6 +86,7 @@ class World:
                 ExecutionSpec(command=["run"], inputs=specs),
                 secrets=self.secrets,
                 claim=None,
+                found={},
             )
 
     async def purge(self, datum: UUID, *, force: bool = False) -> None:

@@ -31,7 +31,7 @@ from app.domain.aliases import Expectation, Move
 from app.domain.data_stores import DataStoreKind, StoreSpec
 from app.domain.executions import EnvironmentVariable, ExecutionSpec, InputSpec
 from app.domain.filters import like_pattern
-from app.domain.references import parse_datum
+from app.domain.references import Reference, parse_datum, parse_reference
 from app.domain.uploads import Announcement
 from app.domain.validation import require_text
 from app.errors import BadUserInputError
@@ -399,6 +399,24 @@ class CompleteUploadInput:
 @strawberry.input(description="An upload to give up.")
 class AbortUploadInput:
     upload: strawberry.ID = strawberry.field(description="The upload.")
+
+
+@strawberry.input(description="An object that is in a store of the project already.")
+class AdoptDatumInput:
+    project: strawberry.ID = strawberry.field(description="The project.")
+    reference: str = strawberry.field(description="The object's address, such as s3://bucket/key.")
+    name: str | None = strawberry.field(default=UNSET, description="The file's name; the key's last part if not given.")
+    tags: list[str] | None = strawberry.field(default=UNSET, description="Labels to find it by.")
+    properties: JSON | None = strawberry.field(default=UNSET, description="A JSON object that describes it.")
+    alias: str | None = strawberry.field(
+        default=UNSET, description="An alias to point at the file in the same transaction."
+    )
+
+    def address(self) -> Reference:
+        reference = parse_reference(self.reference)
+        if reference.address is None or reference.address.is_pattern:
+            raise BadUserInputError(f"{self.reference!r} is no address of one object, such as s3://bucket/key.")
+        return reference
 
 
 @strawberry.input(description="New descriptions of a file.")

@@ -14,7 +14,19 @@ from app.api.context import Context, Info
 from app.api.scalars import given, given_object, not_found, read_id
 from app.api.types import Alias, AliasHistory, DataStore, Datum, Execution, Project, Task, Token, Upload
 from app.database.statements import Connection
-from app.domain import aliases, data_stores, datums, executions, idempotency, projects, tasks, tokens, uploads
+from app.domain import (
+    adoptions,
+    aliases,
+    data_stores,
+    datums,
+    executions,
+    idempotency,
+    projects,
+    references,
+    tasks,
+    tokens,
+    uploads,
+)
 from app.domain.access import Scope
 from app.domain.data_stores import store_for_upload
 from app.domain.datums import DatumStatus
@@ -71,6 +83,12 @@ class CompleteUploadPayload:
 @strawberry.type(description="The file that is not to be.")
 class AbortUploadPayload:
     datum: Datum = strawberry.field(description="The file, EXPIRED.")
+
+
+@strawberry.type(description="The file that an object is.")
+class AdoptDatumPayload:
+    datum: Datum = strawberry.field(description="The file.")
+    created: bool = strawberry.field(description="Whether it is new; false if the object had been adopted before.")
 
 
 @strawberry.type(description="The file as described now.")
@@ -276,6 +294,35 @@ class Mutation:
         context.sweep_soon()
         return AbortUploadPayload(datum=Datum.of(datum))
 
+    @strawberry.mutation(
+        description="Makes a datum of an object that is in a store already, without copying it. The same object is the"
+        " same datum; once it has been replaced in the store it is another."
+    )
+    async def adopt_datum(self, info: Info, input: inputs.AdoptDatumInput) -> AdoptDatumPayload:
+        context = info.context
+        project_id, reference = read_id("project", input.project), input.address()
+        context.caller.require(Scope.WRITE, project_id)
+        alias = given(input.alias)
+        if alias is not None:
+            aliases.check_move(alias, None)
+        ((found,),) = (await _find(context, project_id, [reference])).values()
+        names = {} if given(input.name) is None else {found.address.key: input.name or ""}
+        async with context.write(Scope.WRITE, project_id) as connection:
+            (adopted,) = (await adoptions.adopt(connection, context.caller, project_id, [found], names=names)).values()
+            datum = await datums.update_datum(
+                connection,
+                adopted.datum.id,
+                add_tags=given(input.tags) or [],
+                remove_tags=[],
+                set_properties=given_object(input.properties),
+                remove_properties=[],
+            )
+            if alias is not None:
+                move = aliases.Move(alias, references.Reference(datum.object_key, datum_id=datum.id))
+                await aliases.set_alias(connection, context.caller, project_id, move, reason=None, claim=None)
+        context.sweep_soon()
+        return AdoptDatumPayload(datum=Datum.of(datum), created=adopted.created)
+
     @strawberry.mutation(description="Changes a file's tags and properties.")
     async def update_datum(self, info: Info, input: inputs.UpdateDatumInput) -> UpdateDatumPayload:
         context = info.context
@@ -368,10 +415,11 @@ class Mutation:
     async def create_execution(self, info: Info, input: inputs.CreateExecutionInput) -> CreateExecutionPayload:
         context = info.context
         project_id, spec = read_id("project", input.project), input.spec()
+        found = await _find(context, project_id, executions.store_references(spec.inputs))
         async with context.write(Scope.WRITE, project_id) as connection:
             claim = await _claim(connection, context, project_id, "createExecution", input)
             execution = await executions.create_execution(
-                connection, context.caller, project_id, spec, secrets=context.secrets, claim=claim
+                connection, context.caller, project_id, spec, secrets=context.secrets, claim=claim, found=found
             )
         return CreateExecutionPayload(execution=Execution.of(execution))
 
@@ -382,6 +430,9 @@ class Mutation:
         parameters = given(input.parameters)
         if parameters is not None and not isinstance(parameters, dict):
             raise BadUserInputError("parameters is not a JSON object.")
+        specs = [each.spec() for each in given(input.inputs) or ()]
+        renewed = await context.loaders.inputs_of_execution.load(original.id) if input.reresolve else []
+        found = await _find(context, original.project_id, executions.store_references([*specs, *renewed]))
         async with context.write(Scope.WRITE, original.project_id) as connection:
             claim = await _claim(connection, context, original.project_id, "copyExecution", input)
             execution = await executions.copy_execution(
@@ -390,9 +441,10 @@ class Mutation:
                 original,
                 title=given(input.title),
                 reresolve=input.reresolve,
-                inputs=[each.spec() for each in given(input.inputs) or ()],
+                inputs=specs,
                 parameters=parameters or {},
                 claim=claim,
+                found=found,
             )
         return CopyExecutionPayload(execution=Execution.of(execution))
 
@@ -408,6 +460,7 @@ class Mutation:
     async def create_task(self, info: Info, input: inputs.CreateTaskInput) -> CreateTaskPayload:
         context = info.context
         project_id, template = read_id("project", input.project), input.execution_spec()
+        found = await _find(context, project_id, executions.store_references(template.inputs))
         async with context.write(Scope.WRITE, project_id) as connection:
             claim = await _claim(connection, context, project_id, "createTask", input)
             task = await tasks.create_task(
@@ -421,8 +474,20 @@ class Mutation:
                 on_child_error=input.on_child_error,
                 secrets=context.secrets,
                 claim=claim,
+                found=found,
             )
         return CreateTaskPayload(task=Task.of(task))
+
+
+async def _find(
+    context: Context, project_id: UUID, wanted: list[references.Reference]
+) -> dict[str, list[adoptions.Found]]:
+    """What references to stores mean; asked before the transaction, as stores take their time."""
+    if not wanted:
+        return {}
+    context.caller.require(Scope.WRITE, project_id)
+    stores = await context.loaders.stores_of_project.load(project_id)
+    return await adoptions.find(stores, wanted, context.store)
 
 
 async def _try_out(context: Context, spec: data_stores.StoreSpec, name: str) -> None:

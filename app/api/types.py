@@ -55,7 +55,8 @@ from app.domain.paging import Slice, decode_cursor
 from app.domain.projects import PROJECTS
 from app.domain.tasks import TASKS
 from app.domain.tokens import list_tokens
-from app.errors import BadUserInputError
+from app.domain.verifications import change_of
+from app.errors import BadUserInputError, ChecksumMismatchError
 from app.stores.base import Expected, SignedRequest, StoreError
 
 WhichWay = Annotated[LineageDirection, strawberry.argument(description="Which way to walk.")]
@@ -410,8 +411,12 @@ class Datum(Node):
         if record.status != datums.DatumStatus.AVAILABLE:
             return None
         context = info.context
+        store = context.store(await self.stored_in(info))
         try:
-            signed = await context.store(await self.stored_in(info)).sign_get(
+            # what is not ours may have been replaced since it was last looked at
+            if record.origin == datums.DatumOrigin.ADOPTED and (changed := await change_of(store, record)):
+                raise ChecksumMismatchError(f"Datum {record.id} cannot be had: {changed}. Adopt the object again.")
+            signed = await store.sign_get(
                 record.object_key,
                 seconds=expires_in,
                 filename=record.name.rsplit("/", 1)[-1],

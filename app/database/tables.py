@@ -135,12 +135,15 @@ data_store = Table(
     Column("kind", Text, nullable=False),
     Column("is_default", BOOLEAN, nullable=False),
     _object("config"),
+    # what references to its objects begin with, such as s3://bucket
+    Column("address", Text),
     # a JSON object, encrypted
     Column("credentials", Text),
     _moment(),
     _by(),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("project_id", "name", postgresql_nulls_not_distinct=True),
+    Index(None, "project_id", "address"),
     CheckConstraint("kind IN ('S3', 'AZURE', 'GCS', 'SWIFT', 'LOCAL')", name="kind"),
     Index(
         "data_store_default_key",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from secrets import token_urlsafe
@@ -52,16 +52,10 @@ class DataStore:
     @property
     def url(self) -> str:
         """Its address, without credentials."""
-        if self.kind == DataStoreKind.LOCAL:
-            return f"local://{self.name}"
-        return f"{_SCHEMES[self.kind]}://{self.config['bucket']}/{self.prefix}"
+        return f"{address_of(self.kind, self.name, self.config)}/{self.prefix}"
 
     def address_of(self, key: str) -> str:
-        return (
-            f"local://{self.name}/{key}"
-            if self.kind == DataStoreKind.LOCAL
-            else (f"{_SCHEMES[self.kind]}://{self.config['bucket']}/{key}")
-        )
+        return f"{address_of(self.kind, self.name, self.config)}/{key}"
 
 
 _SCHEMES: dict[str, str] = {
@@ -70,6 +64,15 @@ _SCHEMES: dict[str, str] = {
     DataStoreKind.GCS: "gs",
     DataStoreKind.SWIFT: "swift",
 }
+
+
+def address_of(kind: str, name: str, config: Mapping[str, Any]) -> str:
+    """What the addresses of its objects begin with."""
+    if kind == DataStoreKind.LOCAL:
+        return f"local://{name}"
+    containers = [config[part] for part in ("account", "project", "bucket") if config.get(part)]
+    return f"{_SCHEMES[kind]}://{'/'.join(containers)}"
+
 
 _COLUMNS = columns(DataStore, "data_store")
 
@@ -86,14 +89,16 @@ _NO_DEFAULT = Statement("""
 """)
 
 _CREATE = Statement(f"""
-    INSERT INTO data_store (id, project_id, name, kind, is_default, config, credentials, created_by)
-    VALUES (:id, :project_id, :name, :kind, :is_default, :config, :credentials, :actor_id) RETURNING {_COLUMNS}
+    INSERT INTO data_store (id, project_id, name, kind, is_default, config, address, credentials, created_by)
+    VALUES (:id, :project_id, :name, :kind, :is_default, :config, :address, :credentials, :actor_id)
+    RETURNING {_COLUMNS}
 """)
 
 _LOCK = Statement(f"SELECT {_COLUMNS} FROM data_store WHERE id = :id FOR NO KEY UPDATE")
 
 _UPDATE = Statement(f"""
-    UPDATE data_store SET name = :name, is_default = :is_default, config = :config, credentials = :credentials
+    UPDATE data_store SET name = :name, is_default = :is_default, config = :config, address = :address,
+        credentials = :credentials
     WHERE id = :id RETURNING {_COLUMNS}
 """)
 
@@ -133,6 +138,7 @@ async def create_data_store(
         kind=spec.kind,
         is_default=is_default,
         config=spec.config,
+        address=address_of(spec.kind, name, spec.config),
         credentials=spec.encrypted(secrets),
         actor_id=caller.actor_id,
     )
@@ -157,12 +163,15 @@ async def update_data_store(
         check_same_place(store, spec)
     if is_default:
         await _NO_DEFAULT.fetch(connection, project_id=store.project_id, id=store_id)
+    name = store.name if name is None else name
+    config = store.config if spec is None else spec.config
     (row,) = await _UPDATE.fetch(
         connection,
         id=store_id,
-        name=store.name if name is None else name,
+        name=name,
         is_default=store.is_default if is_default is None else is_default,
-        config=store.config if spec is None else spec.config,
+        config=config,
+        address=address_of(store.kind, name, config),
         credentials=store.credentials if spec is None else spec.encrypted(secrets),
     )
     return DataStore(*row)

@@ -15,6 +15,8 @@ from sqlalchemy import and_, exists, not_, select
 from app.database import tables
 from app.database.statements import Connection, Statement, columns
 from app.domain.access import Caller
+from app.domain.adoptions import Adopted, Found, adopt
+from app.domain.datums import Datum
 from app.domain.filters import any_of, contains_all, identity, moment_filter
 from app.domain.idempotency import Claim
 from app.domain.paging import Listing, Order
@@ -246,6 +248,13 @@ _WARNINGS = Statement(f"""
     SELECT {columns(ExecutionWarning, "warning")} FROM execution_warning AS warning
     WHERE warning.execution_id = ANY(:execution_ids ::uuid[]) ORDER BY warning.position
 """)
+_WARN = Statement("""
+    INSERT INTO execution_warning (project_id, execution_id, code, message, reference, file, before, after)
+    SELECT :project_id, execution_id, 'INPUT_CHANGED', warning.*
+    FROM unnest(:execution_ids ::uuid[]) AS execution_id, unnest(
+        :messages ::text[], :references ::text[], :files ::text[], :befores ::jsonb[], :afters ::jsonb[]
+    ) AS warning
+""")
 _LOCK = Statement(f"SELECT {_EXECUTION} FROM execution WHERE id = :id FOR NO KEY UPDATE")
 _STOP = Statement(f"""
     UPDATE execution SET status = 'STOPPED', finished_at = clock_timestamp(), feed_position = DEFAULT
@@ -322,12 +331,18 @@ async def create_execution(
     *,
     secrets: SecretBox,
     claim: Claim | None,
+    found: Mapping[str, list[Found]],
 ) -> Execution:
-    """Makes an execution with every input pinned to the file that its references mean in this instant."""
+    """Makes an execution with every input pinned to the file that its references mean in this instant.
+
+    `found` is what the references to stores mean.
+    """
     if claim and claim.replayed:
         return (await load_executions(connection, [claim.result_id]))[claim.result_id]
-    files = _parse_inputs(list(enumerate(spec.inputs)))
+    adopted = await _adopt(connection, caller, project_id, found)
+    files = _parse_inputs(list(enumerate(spec.inputs)), adopted)
     (execution,) = await _create(connection, caller, project_id, spec, _encrypted(spec, secrets), files, claim=claim)
+    await _warn_of_changes(connection, [execution], adopted)
     return execution
 
 
@@ -340,18 +355,21 @@ async def create_executions_of_task(
     *,
     task_id: UUID,
     secrets: SecretBox,
+    found: Mapping[str, list[Found]],
 ) -> None:
     """Makes one execution for each parameter set, all pinned to the same files by one resolution of the references."""
-    files = _parse_inputs(list(enumerate(template.inputs)))
+    adopted = await _adopt(connection, caller, project_id, found)
+    files = _parse_inputs(list(enumerate(template.inputs)), adopted)
     if len(files) * len(parameter_sets) > _MOST_FILES_OF_TASK:
         raise BadUserInputError(
             f"{len(parameter_sets)} executions of {len(files)} input files each are too many for one task; expected at"
             f" most {_MOST_FILES_OF_TASK} files in all."
         )
     environment = _encrypted(template, secrets)
-    await _create(
+    made = await _create(
         connection, caller, project_id, template, environment, files, parameter_sets=parameter_sets, task_id=task_id
     )
+    await _warn_of_changes(connection, made, adopted)
 
 
 async def copy_execution(
@@ -364,6 +382,7 @@ async def copy_execution(
     inputs: Sequence[InputSpec],
     parameters: Mapping[str, Any],
     claim: Claim | None,
+    found: Mapping[str, list[Found]],
 ) -> Execution:
     """Makes an execution like another one. Inputs and parameters given replace those of the same name.
 
@@ -383,7 +402,8 @@ async def copy_execution(
     given = {spec.name for spec in inputs}
     specs += replaced.values()
     fresh = [(place, spec) for place, spec in enumerate(specs) if reresolve or spec.name in given]
-    files = _parse_inputs(fresh)
+    adopted = await _adopt(connection, caller, original.project_id, found)
+    files = _parse_inputs(fresh, adopted)
     if not reresolve:
         kept = {each.id: each.position for each in earlier if each.name not in given}
         files += [
@@ -422,6 +442,7 @@ async def copy_execution(
         claim=claim,
         copy_of=original.id,
     )
+    await _warn_of_changes(connection, [execution], adopted)
     return execution
 
 
@@ -551,7 +572,49 @@ def _positions(files: Sequence[_WantedFile]) -> list[int]:
     return positions
 
 
-def _parse_inputs(inputs: Sequence[tuple[int, InputSpec]]) -> list[_WantedFile]:
+async def _adopt(
+    connection: Connection, caller: Caller, project_id: UUID, found: Mapping[str, list[Found]]
+) -> dict[str, list[Adopted]]:
+    """The data of the objects that each reference to a store means."""
+    adopted = await adopt(connection, caller, project_id, [each for objects in found.values() for each in objects])
+    return {text: [adopted[each.address] for each in objects] for text, objects in found.items()}
+
+
+async def _warn_of_changes(
+    connection: Connection, executions: Sequence[Execution], adopted: Mapping[str, list[Adopted]]
+) -> None:
+    """Says which objects are others than when the project last used them."""
+    changed = [(text, each.datum, each.previous) for text, files in adopted.items() for each in files if each.previous]
+    if not changed:
+        return
+    await _WARN.fetch(
+        connection,
+        project_id=executions[0].project_id,
+        execution_ids=[execution.id for execution in executions],
+        messages=[
+            f"{datum.object_key} is another object than when it was last used: it was datum {previous.id}, with"
+            f" {previous.size} bytes, and is datum {datum.id} now, with {datum.size} bytes."
+            for _, datum, previous in changed
+            if previous
+        ],
+        references=[text for text, _, _ in changed],
+        files=[datum.object_key for _, datum, _ in changed],
+        befores=[_hashes(previous) for _, _, previous in changed if previous],
+        afters=[_hashes(datum) for _, datum, _ in changed],
+    )
+
+
+def _hashes(datum: Datum) -> dict[str, Any]:
+    return {"md5": datum.md5, "sha1": datum.sha1, "sha256": datum.sha256, "evidence": datum.checksum_evidence}
+
+
+def store_references(inputs: Sequence[InputSpec | ExecutionInput]) -> list[Reference]:
+    """Those of the inputs' references that only a store can resolve."""
+    parsed = [parse_reference(text) for spec in inputs for text in spec.references if "://" in text]
+    return [reference for reference in parsed if reference.address is not None]
+
+
+def _parse_inputs(inputs: Sequence[tuple[int, InputSpec]], adopted: Mapping[str, list[Adopted]]) -> list[_WantedFile]:
     files = []
     for place, spec in inputs:
         for text in spec.references:
@@ -559,7 +622,14 @@ def _parse_inputs(inputs: Sequence[tuple[int, InputSpec]]) -> list[_WantedFile]:
                 reference = parse_reference(text)
             except BadUserInputError as error:
                 raise BadUserInputError(f"Input {spec.name!r}: {error.message}") from error
-            files.append(_WantedFile(place, text, reference.datum_id, alias=reference.alias, filename=spec.filename))
+            if reference.address is None:
+                files.append(
+                    _WantedFile(place, text, reference.datum_id, alias=reference.alias, filename=spec.filename)
+                )
+            elif spec.filename is not None and len(adopted[text]) > 1:
+                raise BadUserInputError(f"Input {spec.name!r}: {text} is several files, so filename cannot name them.")
+            else:
+                files += [_WantedFile(place, text, each.datum.id, filename=spec.filename) for each in adopted[text]]
     return files
 
 

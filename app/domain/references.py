@@ -14,13 +14,35 @@ from app.errors import AppError, BadUserInputError, DatumPurgedError, NotFoundEr
 _SCHEME = "datum://"
 
 
+#: How many parts of an address name the container of the key: a bucket; an account or project, and a container in it.
+_CONTAINERS = {"s3": 1, "gs": 1, "azure": 2, "swift": 2, "local": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAddress:
+    """`s3://bucket/key` and its like; `local://<store>/key` for a local folder."""
+
+    scheme: str
+    container: tuple[str, ...]
+    key: str
+
+    @property
+    def is_pattern(self) -> bool:
+        return "*" in self.key
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{'/'.join(self.container)}/{self.key}"
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A reference as written, and the one thing it names: a datum by id, or an alias of the project."""
+    """A reference as written, and the one thing it names: a datum by id, an alias of the project, or an object."""
 
     text: str
     datum_id: UUID | None = None
     alias: str | None = None
+    #: An object in a store; it may be a pattern where several files are meant.
+    address: StoreAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +54,31 @@ class Resolution:
 
 
 def parse_reference(text: str) -> Reference:
-    """Reads `datum://<id>` or `datum://<alias>`. What has the form of an id is one, never an alias."""
+    """Reads `datum://<id>`, `datum://<alias>` or an address in a store.
+
+    What has the form of an id is one, never an alias.
+    """
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme in _CONTAINERS:
+        return Reference(text, address=_parse_address(text, scheme, rest))
     if not text.startswith(_SCHEME):
-        raise BadUserInputError(f"{text!r} is no reference to a file; expected datum://<id> or datum://<alias>.")
-    name = text.removeprefix(_SCHEME)
-    if is_id(name):
-        return Reference(text, datum_id=UUID(name))
-    return Reference(text, alias=require_name(f"the alias in {text}", name))
+        raise BadUserInputError(
+            f"{text!r} is no reference to a file; expected datum://<id>, datum://<alias> or a store's address such as"
+            " s3://bucket/key."
+        )
+    if is_id(rest):
+        return Reference(text, datum_id=UUID(rest))
+    return Reference(text, alias=require_name(f"the alias in {text}", rest))
+
+
+def _parse_address(text: str, scheme: str, rest: str) -> StoreAddress:
+    depth = _CONTAINERS[scheme]
+    parts = rest.split("/", depth)
+    container, key = tuple(parts[:depth]), parts[depth] if len(parts) > depth else ""
+    if not all(container) or not key or len(key) > 1024 or any(each in {".", ".."} for each in key.split("/")):
+        names = "/".join(["<bucket>"] if depth == 1 else ["<account>", "<container>"])
+        raise BadUserInputError(f"{text!r} is no address of an object; expected {scheme}://{names}/<key>.")
+    return StoreAddress(scheme, container, key)
 
 
 def parse_datum(text: str) -> Reference:
@@ -69,13 +109,28 @@ _AT = Statement("""
 """)
 
 
+_ADOPTED = Statement("""
+    SELECT DISTINCT ON (wanted.position) wanted.position, datum.id
+    FROM unnest(:schemes ::text[], :containers ::text[], :keys ::text[]) WITH ORDINALITY
+        AS wanted (scheme, container, key, position)
+    JOIN data_store ON data_store.project_id = :project_id
+        AND data_store.address = wanted.scheme || '://' || wanted.container
+    JOIN datum ON datum.project_id = :project_id AND datum.store_id = data_store.id AND datum.object_key = wanted.key
+    WHERE datum.origin = 'ADOPTED' AND datum.status = 'AVAILABLE'
+    ORDER BY wanted.position, datum.created_at DESC
+""")
+
+
 async def resolve(
     connection: Connection, project_id: UUID, references: Sequence[Reference], at: dt.datetime | None = None
 ) -> list[Resolution | AppError]:
     """What each reference means, all in one snapshot; in place of one that means nothing stands the error."""
+    adopted = await adopted_data(connection, project_id, [each.address for each in references if each.address])
     values = {
         "project_id": project_id,
-        "datum_ids": [reference.datum_id for reference in references],
+        "datum_ids": [
+            adopted.get(reference.address) if reference.address else reference.datum_id for reference in references
+        ],
         "aliases": [reference.alias for reference in references],
     }
     if at is None:
@@ -85,6 +140,22 @@ async def resolve(
         if rows and rows[0]["is_future"]:
             raise future_instant(at)
     return [_resolution(reference, row, at) for reference, row in zip(references, rows, strict=True)]
+
+
+async def adopted_data(
+    connection: Connection, project_id: UUID, addresses: Sequence[StoreAddress]
+) -> dict[StoreAddress, UUID]:
+    """The newest datum that was made of each object and is still what it was."""
+    if not addresses:
+        return {}
+    rows = await _ADOPTED.fetch(
+        connection,
+        project_id=project_id,
+        schemes=[each.scheme for each in addresses],
+        containers=["/".join(each.container) for each in addresses],
+        keys=[each.key for each in addresses],
+    )
+    return {addresses[row["position"] - 1]: row["id"] for row in rows}
 
 
 def _resolution(reference: Reference, row: Row, at: dt.datetime | None) -> Resolution | AppError:
@@ -106,6 +177,8 @@ def datum_fault(
             return NotFoundError(
                 f"{reference.text} means nothing{when}: no alias {reference.alias!r} points at a file."
             )
+        if reference.address is not None:
+            return NotFoundError(f"{reference.text} has not been adopted{when}; adoptDatum makes a datum of an object.")
         return NotFoundError(f"There is no datum {reference.datum_id} in this project.")
     if status == "PURGED" and purged_at is not None:
         return DatumPurgedError(

@@ -11,6 +11,7 @@ from uuid import UUID
 from app.database import tables
 from app.database.statements import Connection, Statement, columns
 from app.domain.access import Caller
+from app.domain.adoptions import Found
 from app.domain.executions import ExecutionSpec, ExecutionStatus, create_executions_of_task
 from app.domain.idempotency import Claim
 from app.domain.paging import Listing, Order
@@ -89,6 +90,7 @@ async def create_task(
     on_child_error: OnChildError,
     secrets: SecretBox,
     claim: Claim | None,
+    found: Mapping[str, list[Found]],
 ) -> Task:
     """Makes a task and an execution for each parameter set, whose values go over those of the template.
 
@@ -115,7 +117,9 @@ async def create_task(
     if row is None:
         raise NotFoundError(f"There is no project {project_id}.")
     task = Task(*row)
-    await create_executions_of_task(connection, caller, project_id, template, checked, task_id=task.id, secrets=secrets)
+    await create_executions_of_task(
+        connection, caller, project_id, template, checked, task_id=task.id, secrets=secrets, found=found
+    )
     return task
 
 

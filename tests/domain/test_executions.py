@@ -40,6 +40,7 @@ async def _copy(world: World, execution: Execution, **options: Any) -> Execution
             world.caller,
             execution,
             **{"title": None, "reresolve": False, "inputs": [], "parameters": {}, "claim": None, **options},
+            found={},
         )
 
 
@@ -153,7 +154,9 @@ async def test_a_copy_whose_file_was_purged_is_refused(world: World) -> None:
 async def test_secret_variables_are_encrypted_where_they_are_kept(world: World) -> None:
     spec = ExecutionSpec(command=["run"], environment=[EnvironmentVariable("PASSWORD", "hunter2", secret=True)])
     async with world.write() as connection:
-        await create_execution(connection, world.caller, world.project_id, spec, secrets=world.secrets, claim=None)
+        await create_execution(
+            connection, world.caller, world.project_id, spec, secrets=world.secrets, claim=None, found={}
+        )
     (row,) = await world.rows("SELECT environment::text AS kept, environment FROM execution")
     assert "hunter2" not in row["kept"]
     assert world.secrets.decrypt(row["environment"][0]["value"]) == "hunter2"
@@ -164,7 +167,7 @@ async def test_secret_variables_are_encrypted_where_they_are_kept(world: World) 
     [
         (ExecutionSpec(command=[]), "command is empty"),
         (ExecutionSpec(command=["run"], inputs=[InputSpec("a", [])]), "no references"),
-        (ExecutionSpec(command=["run"], inputs=[InputSpec("a", ["s3://bucket/key"])]), "Input 'a'.*no reference"),
+        (ExecutionSpec(command=["run"], inputs=[InputSpec("a", ["ftp://bucket/key"])]), "Input 'a'.*no reference"),
         (
             ExecutionSpec(
                 command=["run"], inputs=[InputSpec("a", [], optional=True), InputSpec("a", [], optional=True)]
@@ -178,4 +181,6 @@ async def test_secret_variables_are_encrypted_where_they_are_kept(world: World) 
 async def test_bad_input_is_named(world: World, spec: ExecutionSpec, message: str) -> None:
     with pytest.raises(BadUserInputError, match=message):
         async with world.write() as connection:
-            await create_execution(connection, world.caller, world.project_id, spec, secrets=world.secrets, claim=None)
+            await create_execution(
+                connection, world.caller, world.project_id, spec, secrets=world.secrets, claim=None, found={}
+            )

@@ -34,7 +34,7 @@ def test_what_has_not_the_form_of_an_id_is_an_alias(name: str) -> None:
         "datum://a b",
         "datum://a/b",
         "datum://" + "a" * 129,
-        "s3://bucket/key",
+        "ftp://bucket/key",
         "https://example.org/file",
         "model-prod",
         "",

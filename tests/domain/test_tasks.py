@@ -31,6 +31,7 @@ async def _a_task(world: World, sets: list[Any], **inputs: str) -> Task:
             on_child_error=OnChildError.CONTINUE,
             secrets=world.secrets,
             claim=None,
+            found={},
         )
 
 

@@ -11,6 +11,8 @@ down_revision = "0002"
 
 def upgrade() -> None:
     op.add_column("data_store", sa.Column("credentials", sa.Text(), nullable=True))
+    op.add_column("data_store", sa.Column("address", sa.Text(), nullable=True))
+    op.create_index(op.f("data_store_project_id_address_idx"), "data_store", ["project_id", "address"], unique=False)
     for table in ("upload", "deletion"):
         op.add_column(table, sa.Column("session", sa.Text(), server_default=sa.text("''"), nullable=False))
     op.add_column("datum", sa.Column("etag", sa.Text(), nullable=True))
