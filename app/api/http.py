@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
@@ -29,7 +30,7 @@ from strawberry import UNSET
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
-from strawberry.http.streaming import HTTPStreamTransport, SSETransport
+from strawberry.http.streaming import SSETransport
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 
@@ -56,6 +57,12 @@ log = structlog.get_logger("waymark.http")
 _JSON = "application/json"
 _GRAPHQL_JSON = "application/graphql-response+json"
 _EVENT_STREAM = "text/event-stream"
+_MEMBERS: tuple[tuple[str, type, str], ...] = (
+    ("query", str, "text; expected a GraphQL document"),
+    ("variables", dict, "JSON object"),
+    ("operationName", str, "text; expected the name of an operation of the query"),
+    ("extensions", dict, "JSON object"),
+)
 _HANDSHAKE = timedelta(seconds=10)
 
 _PAGE = """<!doctype html>
@@ -191,11 +198,6 @@ class GraphQLView(GraphQL["Context | Handshake", None]):
         response.media_type = negotiate(request.headers.get("accept", ""))
         return response
 
-    def _get_stream_transport_from_headers(self, headers: Mapping[str, str]) -> HTTPStreamTransport | None:
-        # a client that merely could read a stream, as some always say, gets JSON
-        first = negotiate({name.lower(): value for name, value in headers.items()}.get("accept", ""))
-        return self._get_stream_transport(SSETransport.protocol) if first == _EVENT_STREAM else None
-
     async def create_streaming_response(
         self,
         request: Request | WebSocket,
@@ -211,11 +213,30 @@ class GraphQLView(GraphQL["Context | Handshake", None]):
         kind = (request.content_type or "").partition(";")[0].strip().lower()
         if request.method == "POST" and kind != _JSON:
             raise ViewError(415, f"Content-Type is {kind or 'missing'}; expected {_JSON}.")
-        parsed = await super().parse_http_body(request)
-        for each in parsed if isinstance(parsed, list) else [parsed]:
-            if not isinstance(each.operation_name, str | None):
-                raise ViewError(400, "operationName is no text; expected the name of an operation of the query.")
-        return parsed
+        # streamed only if that is what the client likes best: some always say that they could read a stream
+        protocol: Any = (
+            _EventStream.protocol if negotiate(request.headers.get("accept", "")) == _EVENT_STREAM else "http"
+        )
+        if request.method == "GET":
+            return self._operation(self.parse_query_params(request.query_params), protocol)
+        data = self.parse_json(await request.get_body())
+        if isinstance(data, list):
+            self._validate_batch_request(data, protocol)
+            return [self._operation(each, protocol) for each in data]
+        return self._operation(data, protocol)
+
+    def _operation(self, data: Any, protocol: Any) -> GraphQLRequestData:
+        """One operation as sent. (Strawberry's own reading takes every media type apart as if it were mail.)"""
+        for name, kind, what in _MEMBERS:
+            if not isinstance(data.get(name), kind | None):
+                raise ViewError(400, f"{name} is no {what}.")
+        return GraphQLRequestData(
+            query=data.get("query"),
+            variables=data.get("variables"),
+            operation_name=data.get("operationName"),
+            extensions=data.get("extensions"),
+            protocol=protocol,
+        )
 
     async def execute_operation(self, *args: Any, **kwargs: Any) -> Any:
         data: GraphQLRequestData | list[GraphQLRequestData] = kwargs["request_data"]
@@ -289,6 +310,7 @@ class GraphQLView(GraphQL["Context | Handshake", None]):
         return orjson.dumps(data)
 
 
+@lru_cache(maxsize=256)
 def negotiate(accept: str) -> str | None:
     """The media type to answer in; None if the client takes neither. What it names first wins among equals."""
     if not accept.strip():
