@@ -31,6 +31,13 @@ def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
     return Path.home() / ".local" / "share" / "waymark"
 
 
+def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the command line remembers what it has not finished."""
+    if base := environment.get("XDG_STATE_HOME"):
+        return Path(base) / "waymark"
+    return Path.home() / ".local" / "state" / "waymark"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentLimits:
     """What one request's GraphQL documents may ask for; each field is one WAYMARK_… variable."""

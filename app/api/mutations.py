@@ -30,7 +30,7 @@ from app.domain import (
 from app.domain.access import Scope
 from app.domain.data_stores import store_for_upload
 from app.domain.datums import DatumStatus
-from app.errors import BadUserInputError, ForbiddenError, StoreUnavailableError, WrongStateError
+from app.errors import BadUserInputError, ChecksumMismatchError, ForbiddenError, StoreUnavailableError, WrongStateError
 from app.stores.base import StoreError, Unavailable
 from app.transfer.guard import ForbiddenAddressError
 
@@ -268,7 +268,15 @@ class Mutation:
         store = await context.loaders.data_store.load(datum.store_id)
         if store is None:
             raise LookupError(f"store {datum.store_id} of datum {datum.id} is gone")
-        verified = await uploads.verify_upload(context.store(store), upload, datum, input.expected())
+        try:
+            verified = await uploads.verify_upload(context.store(store), upload, datum, input.expected())
+        except ChecksumMismatchError:
+            if upload.session:
+                # its parts have become one object, which is gone: there is nothing left to send again
+                async with context.write(Scope.WRITE, upload.project_id) as connection:
+                    await uploads.abort_upload(connection, upload)
+                context.sweep_soon()
+            raise
         async with context.write(Scope.WRITE, upload.project_id) as connection:
             claim = await _claim(connection, context, upload.project_id, "completeUpload", input)
             datum, change = await uploads.complete_upload(

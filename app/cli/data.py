@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import mimetypes
 import os
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -25,8 +27,10 @@ from rich.progress import (
 from app.cli.alias import At, Key, Limit, Reason, pages, resolve
 from app.cli.arguments import named_values
 from app.cli.session import Session, command, errors, pairs, rows
-from app.client.client import ApiError
+from app.cli.store import store_id
+from app.client.client import ApiError, UnreachableError
 from app.errors import BadUserInputError, ChecksumMismatchError
+from app.settings import state_dir
 from app.transfer.hashing import CHUNK_BYTES, Hasher, hash_file
 
 group = typer.Typer(help="Data: immutable files.", no_args_is_help=True)
@@ -36,6 +40,8 @@ _WHOLE = (
     f"{_SUMMARY} uri mediaType origin statusReason properties createdBy {{ name }} purgedAt purgeReason"
     " checksums { md5 sha1 sha256 evidence }"
 )
+_PARTS_AT_ONCE = 4
+_ATTEMPTS = 5
 _PART = "number offset size received method url headers { name value }"
 
 Reference = Annotated[str, typer.Argument(help="datum://<id>, datum://<alias>, or a bare id or alias.")]
@@ -53,44 +59,53 @@ async def _push(
     property_: Properties = None,
     alias: Annotated[str | None, typer.Option(help="An alias to point at it.")] = None,
     reason: Reason = None,
+    store: Annotated[str | None, typer.Option(help="The store's name; the default one if not given.")] = None,
     idempotency_key: Key = None,
 ) -> None:
-    """Send a file, verify it, and point an alias at it in the same step."""
+    """Send a file, verify it, and point an alias at it in the same step.
+
+    A push that was interrupted goes on where it was when the same file is pushed again.
+    """
     if alias is not None:
         await _check_alias(session, alias)
-    size = path.stat().st_size
-    key = idempotency_key or secrets.token_hex(16)
-    data = await session.client.execute(
-        "mutation($input: RequestUploadInput!) { requestUpload(input: $input) { datum { id } upload { id } } }",
-        {
-            "input": {
-                "project": await session.project_id(),
-                "name": name or path.name,
-                "size": str(size),
-                "mediaType": mimetypes.guess_type(path.name)[0],
-                "tags": tag or [],
-                "properties": named_values("--property", property_),
-                "idempotencyKey": key,
-            }
-        },
-    )
-    upload = data["requestUpload"]["upload"]["id"]
-    sent = False
-    try:
-        with _progress(session) as progress, path.open("rb") as file, Hasher() as hasher:
-            task = progress.add_task(path.name, total=size)
-            await _send_parts(session, upload, file, hasher, progress, task)
-            if os.fstat(file.fileno()).st_size != size:
-                raise BadUserInputError(f"{path} changed while it was sent; push it again.")
-            digests = hasher.digests()
-        sent = True
-    finally:
-        # unless a later retry with the same key shall go on with the same upload
-        if not sent and idempotency_key is None:
+    found = await asyncio.to_thread(path.stat)
+    wanted = {
+        "project": await session.project_id(),
+        "store": await store_id(session, store) if store else None,
+        "name": name or path.name,
+        "size": str(found.st_size),
+        "mediaType": mimetypes.guess_type(path.name)[0],
+        "tags": tag or [],
+        "properties": named_values("--property", property_),
+    }
+    note = _Note.of(session.client.url, path, found, wanted)
+    key = idempotency_key or note.key
+    upload = await _request(session, wanted, key)
+    if upload is None:
+        # what was begun has ended without this push: begin anew
+        key = idempotency_key or note.renew()
+        upload = await _request(session, wanted, key)
+    if upload is None:
+        raise ApiError("The push of this --idempotency-key has ended; use a new key.", {"code": "WRONG_STATE"})
+    with _progress(session) as progress, path.open("rb") as file:
+        task = progress.add_task(path.name, total=found.st_size)
+        # the bytes are read a second time from memory, while the network is what takes time
+        hashing = asyncio.create_task(asyncio.to_thread(hash_file, path))
+        try:
+            await _send_parts(session, upload, file, progress, task)
+            _, digests = await hashing
+        except ExceptionGroup as failed:
+            # of several parts; the first failure ended the others
+            raise failed.exceptions[0] from failed
+        finally:
+            hashing.cancel()
+        now = os.fstat(file.fileno())
+        if (now.st_size, now.st_mtime_ns) != (found.st_size, found.st_mtime_ns):
             await session.client.send(
                 "mutation($input: AbortUploadInput!) { abortUpload(input: $input) { datum { id } } }",
                 {"input": {"upload": upload}},
             )
+            raise BadUserInputError(f"{path} changed while it was sent; push it again.")
     done = await session.client.execute(
         f"mutation($input: CompleteUploadInput!) {{ completeUpload(input: $input) {{ datum {{ {_WHOLE} }}"
         " change { version alias { name } } } }",
@@ -106,11 +121,55 @@ async def _push(
             }
         },
     )
+    note.forget()
     pushed = done["completeUpload"]
     text = f"Pushed {pushed['datum']['name']} as {pushed['datum']['uri']}"
     if pushed["change"]:
         text += f"\n{pushed['change']['alias']['name']} is now at version {pushed['change']['version']}"
     session.show(pushed, table=lambda: text)
+
+
+async def _request(session: Session, wanted: dict[str, Any], key: str) -> str | None:
+    """The upload that belongs to the key; None if it has ended."""
+    data = await session.client.execute(
+        "mutation($input: RequestUploadInput!) { requestUpload(input: $input) { datum { status } upload { id } } }",
+        {"input": {**wanted, "idempotencyKey": key}},
+    )
+    requested = data["requestUpload"]
+    return str(requested["upload"]["id"]) if requested["datum"]["status"] in ("PENDING", "AVAILABLE") else None
+
+
+@dataclass
+class _Note:
+    """What is remembered of a push until it is done: the key by which the server knows it."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, url: str, path: Path, found: os.stat_result, wanted: dict[str, Any]) -> _Note:
+        """The note of this file, as it is now, on its way to this server."""
+        what = [url, str(path.resolve()), found.st_size, found.st_mtime_ns, wanted]
+        name = hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        return cls(state_dir() / "pushes" / name)
+
+    @property
+    def key(self) -> str:
+        try:
+            return self.path.read_text()
+        except OSError:
+            return self.renew()
+
+    def renew(self) -> str:
+        key = secrets.token_hex(16)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.write_text(key)
+        except OSError as error:
+            errors.print(f"This push could not be resumed if it were interrupted: {error}", style="dim")
+        return key
+
+    def forget(self) -> None:
+        self.path.unlink(missing_ok=True)
 
 
 async def _check_alias(session: Session, alias: str) -> None:
@@ -122,46 +181,69 @@ async def _check_alias(session: Session, alias: str) -> None:
             raise
 
 
-async def _send_parts(
-    session: Session, upload: str, file: BinaryIO, hasher: Hasher, progress: Progress, task: TaskID
-) -> None:
-    """Sends every part in order, hashing each byte once on its way."""
+async def _send_parts(session: Session, upload: str, file: BinaryIO, progress: Progress, task: TaskID) -> None:
+    """Sends the parts that are not there yet, several at once."""
+    sending = asyncio.Semaphore(_PARTS_AT_ONCE)
+
+    async def send(part: dict[str, Any]) -> None:
+        try:
+            await _send_part(session, part, file, progress, task)
+        finally:
+            sending.release()
+
     after = None
-    while True:
-        data = await session.client.execute(
-            f"query($id: ID!, $after: String) {{ upload(id: $id) {{ parts(first: 100, after: $after) {{"
-            f" nodes {{ {_PART} }} pageInfo {{ hasNextPage endCursor }} }} }} }}",
-            {"id": upload, "after": after},
-        )
-        if data["upload"] is None:
-            raise ApiError("The upload is gone.", {"code": "NOT_FOUND"})
-        parts = data["upload"]["parts"]
-        for part in parts["nodes"]:
-            chunks = _read(file, int(part["size"]), hasher, progress, task)
-            if part["received"]:
-                async for _ in chunks:
-                    pass
-            else:
-                headers = {header["name"]: header["value"] for header in part["headers"]}
-                await session.client.put(part["url"], headers, int(part["size"]), chunks)
-        after = parts["pageInfo"]["endCursor"]
-        if not parts["pageInfo"]["hasNextPage"]:
+    async with asyncio.TaskGroup() as parts_under_way:
+        while True:
+            data = await session.client.execute(
+                f"query($id: ID!, $after: String) {{ upload(id: $id) {{ parts(first: 100, after: $after) {{"
+                f" nodes {{ {_PART} }} pageInfo {{ hasNextPage endCursor }} }} }} }}",
+                {"id": upload, "after": after},
+            )
+            if data["upload"] is None:
+                raise ApiError("The upload is gone.", {"code": "NOT_FOUND"})
+            parts = data["upload"]["parts"]
+            for part in parts["nodes"]:
+                if part["received"]:
+                    progress.advance(task, int(part["size"]))
+                    continue
+                await sending.acquire()
+                parts_under_way.create_task(send(part))
+            after = parts["pageInfo"]["endCursor"]
+            if not parts["pageInfo"]["hasNextPage"]:
+                return
+
+
+async def _send_part(session: Session, part: dict[str, Any], file: BinaryIO, progress: Progress, task: TaskID) -> None:
+    """Sends one part; again, a few times, if the store did not take it."""
+    size, offset = int(part["size"]), int(part["offset"])
+    headers = {header["name"]: header["value"] for header in part["headers"]}
+    for attempt in range(1, _ATTEMPTS + 1):
+        sent = 0
+
+        async def chunks() -> AsyncIterator[bytes]:
+            nonlocal sent
+            while sent < size:
+                chunk = await asyncio.to_thread(os.pread, file.fileno(), min(size - sent, CHUNK_BYTES), offset + sent)
+                if not chunk:
+                    raise BadUserInputError("The file became shorter while it was sent; push it again.")
+                sent += len(chunk)
+                progress.advance(task, len(chunk))
+                yield chunk
+
+        try:
+            await session.client.put(part["url"], headers, size, chunks())
+        except (ApiError, UnreachableError) as error:
+            progress.advance(task, -sent)
+            status = error.extensions.get("status", 0) if isinstance(error, ApiError) else 503
+            if status in (409, 412):
+                # it is there: the answer to an earlier attempt was lost, and what arrived is verified at the end
+                progress.advance(task, size)
+                return
+            if attempt == _ATTEMPTS or (status < 500 and status not in (408, 429)):
+                raise
+            await asyncio.sleep(2 ** (attempt - 1) * (0.5 + secrets.randbelow(1000) / 1000))
+        else:
             return
-
-
-async def _read(file: BinaryIO, size: int, hasher: Hasher, progress: Progress, task: TaskID) -> AsyncIterator[bytes]:
-    def read(want: int) -> bytes:
-        chunk = file.read(want)
-        hasher.update(chunk)
-        return chunk
-
-    while size:
-        chunk = await asyncio.to_thread(read, min(size, CHUNK_BYTES))
-        if not chunk:
-            raise BadUserInputError("The file became shorter while it was sent; push it again.")
-        size -= len(chunk)
-        yield chunk
-        progress.advance(task, len(chunk))
 
 
 @command(group, "pull")

@@ -124,4 +124,6 @@ class Client:
 async def _refuse_failure(response: aiohttp.ClientResponse) -> None:
     if response.status >= 400:
         detail = (await response.text())[:500]
-        raise ApiError(f"The store answered {response.status}: {detail}", {"code": "STORE_UNAVAILABLE"})
+        raise ApiError(
+            f"The store answered {response.status}: {detail}", {"code": "STORE_UNAVAILABLE", "status": response.status}
+        )

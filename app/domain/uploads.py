@@ -340,7 +340,7 @@ def store_failure(error: StoreError) -> AppError:
     """A store's failure as the caller is told of it; keys stay inside."""
     match error:
         case ChecksumMismatch():
-            return ChecksumMismatchError(f"The bytes that arrived are others: {error.cause}. Send the parts again.")
+            return ChecksumMismatchError(f"The bytes that arrived are others: {error.cause}. Push the file again.")
         case SizeMismatch():
             return ChecksumMismatchError(f"The bytes that arrived are others: {error.cause}.")
         case NotFound():
