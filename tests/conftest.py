@@ -63,6 +63,13 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an Azure Blob account."""
+    with servers.azurite(tmp_path_factory.mktemp("azurite")) as url:
+        yield url
+
+
 @pytest.fixture
 async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
     """A database of this test's own, with the newest schema."""

@@ -271,6 +271,32 @@ class S3StoreInput:
         return StoreSpec(DataStoreKind.S3, config, {name: key for name, key in keys.items() if key})
 
 
+@strawberry.input(description="A container of Azure Blob Storage.")
+class AzureStoreInput:
+    account: str = strawberry.field(description="The storage account.")
+    container: str = strawberry.field(description="The container's name.")
+    prefix: str | None = strawberry.field(default=UNSET, description=_PREFIX)
+    endpoint_url: str | None = strawberry.field(default=UNSET, description=_ENDPOINT)
+    account_key: str | None = strawberry.field(default=UNSET, description="The account's key; never shown.")
+    sas_token: str | None = strawberry.field(
+        default=UNSET,
+        description="A SAS token of the container, instead of a key; never shown. Links cannot be signed with it, so"
+        " files can be adopted and used, and not uploaded.",
+    )
+
+    def spec(self, settings: Settings) -> StoreSpec:
+        keys = {"account_key": given(self.account_key), "sas_token": given(self.sas_token)}
+        if sum(key is not None for key in keys.values()) != 1:
+            raise BadUserInputError("azure needs exactly one of accountKey and sasToken.")
+        config = {
+            "account": require_text("account", self.account, longest=255),
+            "bucket": require_text("container", self.container, longest=255),
+            "prefix": _prefix(self.prefix),
+            "endpoint_url": given(self.endpoint_url),
+        }
+        return StoreSpec(DataStoreKind.AZURE, config, {name: key for name, key in keys.items() if key})
+
+
 @strawberry.input(description="A folder of the server's machine, below one that its operator has named.")
 class LocalStoreInput:
     path: str = strawberry.field(description="The folder; symbolic links in it are followed before it is judged.")
@@ -295,7 +321,9 @@ def _prefix(text: str | None) -> str:
     return prefix
 
 
-def _one_kind(settings: Settings, kinds: dict[str, S3StoreInput | LocalStoreInput | None]) -> StoreSpec | None:
+def _one_kind(
+    settings: Settings, kinds: dict[str, S3StoreInput | AzureStoreInput | LocalStoreInput | None]
+) -> StoreSpec | None:
     chosen = {name: value for name, value in kinds.items() if given(value) is not None}
     if len(chosen) > 1:
         raise BadUserInputError(f"Give exactly one kind of store, not {' and '.join(sorted(chosen))}.")
@@ -308,12 +336,13 @@ class CreateDataStoreInput:
     name: str = strawberry.field(description="Its name, unique in the project.")
     is_default: bool = strawberry.field(default=False, description="Whether new files go here unless a store is named.")
     s3: S3StoreInput | None = strawberry.field(default=UNSET, description="A bucket of S3.")
+    azure: AzureStoreInput | None = strawberry.field(default=UNSET, description="A container of Azure.")
     local: LocalStoreInput | None = strawberry.field(default=UNSET, description="A local folder.")
 
     def spec(self, settings: Settings) -> StoreSpec:
-        spec = _one_kind(settings, {"s3": self.s3, "local": self.local})
+        spec = _one_kind(settings, {"s3": self.s3, "azure": self.azure, "local": self.local})
         if spec is None:
-            raise BadUserInputError("Give exactly one kind of store: s3 or local.")
+            raise BadUserInputError("Give exactly one kind of store: s3, azure or local.")
         return spec
 
 
@@ -323,9 +352,12 @@ class UpdateDataStoreInput:
     name: str | None = strawberry.field(default=UNSET, description="A new name.")
     is_default: bool | None = strawberry.field(default=UNSET, description="Whether new files go here.")
     s3: S3StoreInput | None = strawberry.field(default=UNSET, description="The same bucket with other credentials.")
+    azure: AzureStoreInput | None = strawberry.field(
+        default=UNSET, description="The same container with other credentials."
+    )
 
     def spec(self, settings: Settings) -> StoreSpec | None:
-        return _one_kind(settings, {"s3": self.s3})
+        return _one_kind(settings, {"s3": self.s3, "azure": self.azure})
 
 
 @strawberry.input(description="A store to try out.")

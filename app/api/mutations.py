@@ -308,8 +308,9 @@ class Mutation:
     )
     async def adopt_datum(self, info: Info, input: inputs.AdoptDatumInput) -> AdoptDatumPayload:
         context = info.context
-        project_id, reference = read_id("project", input.project), input.address()
+        project_id = read_id("project", input.project)
         context.caller.require(Scope.WRITE, project_id)
+        reference = input.address()
         alias = given(input.alias)
         if alias is not None:
             aliases.check_move(alias, None)
@@ -429,6 +430,7 @@ class Mutation:
             execution = await executions.create_execution(
                 connection, context.caller, project_id, spec, secrets=context.secrets, claim=claim, found=found
             )
+        _soon_verified(context, found)
         return CreateExecutionPayload(execution=Execution.of(execution))
 
     @strawberry.mutation(description="Makes an execution like another one, with the same files unless asked otherwise.")
@@ -454,6 +456,7 @@ class Mutation:
                 claim=claim,
                 found=found,
             )
+        _soon_verified(context, found)
         return CopyExecutionPayload(execution=Execution.of(execution))
 
     @strawberry.mutation(description="Stops an execution.")
@@ -484,6 +487,7 @@ class Mutation:
                 claim=claim,
                 found=found,
             )
+        _soon_verified(context, found)
         return CreateTaskPayload(task=Task.of(task))
 
 
@@ -496,6 +500,12 @@ async def _find(
     context.caller.require(Scope.WRITE, project_id)
     stores = await context.loaders.stores_of_project.load(project_id)
     return await adoptions.find(stores, wanted, context.store)
+
+
+def _soon_verified(context: Context, found: dict[str, list[adoptions.Found]]) -> None:
+    """After a commit that may have adopted objects."""
+    if found:
+        context.sweep_soon()
 
 
 async def _try_out(context: Context, spec: data_stores.StoreSpec, name: str) -> None:

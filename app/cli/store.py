@@ -26,6 +26,8 @@ Default = Annotated[bool, typer.Option("--default", help="New files go here unle
 Bucket = Annotated[str, typer.Option(help="The bucket's name.")]
 Prefix = Annotated[str | None, typer.Option(help="What every key begins with, such as team/.")]
 Region = Annotated[str | None, typer.Option(help="The region; us-east-1 if not given.")]
+Account = Annotated[str, typer.Option(help="The storage account.")]
+Container = Annotated[str, typer.Option(help="The container's name.")]
 Endpoint = Annotated[str | None, typer.Option(help="The address of a store that is not the vendor's own.")]
 
 
@@ -72,6 +74,20 @@ async def _add_s3(
     await _add(session, name, default, s3=_s3(bucket, prefix, region, endpoint))
 
 
+@command(add, "azure")
+async def _add_azure(
+    session: Session,
+    name: Name,
+    account: Account,
+    container: Container,
+    prefix: Prefix = None,
+    endpoint: Endpoint = None,
+    default: Default = False,
+) -> None:
+    """Add a container of Azure, with the key in AZURE_STORAGE_KEY or a token in AZURE_STORAGE_SAS_TOKEN."""
+    await _add(session, name, default, azure=_azure(account, container, prefix, endpoint))
+
+
 @command(add, "local")
 async def _add_local(
     session: Session,
@@ -94,6 +110,19 @@ async def _rotate_s3(
 ) -> None:
     """Give a store the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."""
     await _update(session, name, "has new credentials", s3=_s3(bucket, prefix, region, endpoint))
+
+
+@command(rotate, "azure")
+async def _rotate_azure(
+    session: Session,
+    name: Name,
+    account: Account,
+    container: Container,
+    prefix: Prefix = None,
+    endpoint: Endpoint = None,
+) -> None:
+    """Give a store the key in AZURE_STORAGE_KEY or the token in AZURE_STORAGE_SAS_TOKEN."""
+    await _update(session, name, "has new credentials", azure=_azure(account, container, prefix, endpoint))
 
 
 @command(group, "default")
@@ -145,6 +174,17 @@ def _s3(bucket: str, prefix: str | None, region: str | None, endpoint: str | Non
         "endpointUrl": endpoint,
         "accessKeyId": os.environ.get("AWS_ACCESS_KEY_ID"),
         "secretAccessKey": os.environ.get("AWS_SECRET_ACCESS_KEY"),
+    }
+
+
+def _azure(account: str, container: str, prefix: str | None, endpoint: str | None) -> dict[str, Any]:
+    return {
+        "account": account,
+        "container": container,
+        "prefix": prefix,
+        "endpointUrl": endpoint,
+        "accountKey": os.environ.get("AZURE_STORAGE_KEY"),
+        "sasToken": os.environ.get("AZURE_STORAGE_SAS_TOKEN"),
     }
 
 

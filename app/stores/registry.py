@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from app.stores.azure import AzureStore
 from app.stores.base import Store
 from app.stores.local import LocalStore
 from app.stores.s3 import S3Store
@@ -60,4 +61,20 @@ def _s3(name: str, options: Options, guard: NetworkGuard) -> Store:
     )
 
 
-_KINDS: Mapping[str, Callable[[str, Options, NetworkGuard], Store]] = {"LOCAL": _local, "S3": _s3}
+def _azure(name: str, options: Options, guard: NetworkGuard) -> Store:
+    return AzureStore(
+        name,
+        account=options["account"],
+        container=options["bucket"],
+        account_key=options.get("account_key"),
+        sas_token=options.get("sas_token"),
+        endpoint_url=options.get("endpoint_url"),
+        resolver=GuardedResolver(guard),
+    )
+
+
+_KINDS: Mapping[str, Callable[[str, Options, NetworkGuard], Store]] = {
+    "LOCAL": _local,
+    "S3": _s3,
+    "AZURE": _azure,
+}

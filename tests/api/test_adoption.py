@@ -14,10 +14,10 @@ import pytest
 
 from app.stores.base import Store
 from app.stores.local import LocalStore
-from tests.api.test_stores import _CREATE, _DATUM, _keep_house, _s3
+from tests.api.test_stores import _CREATE, _DATUM, _azure, _keep_house, _s3, _verified
 from tests.conftest import LiveServer
 from tests.stores import servers
-from tests.stores.test_contract import s3_store
+from tests.stores.test_contract import azure_store, s3_store
 
 _ADOPT = """mutation($i: AdoptDatumInput!) { adoptDatum(input: $i) { created
     datum { id name size origin status storageUri tags properties downloadUrl aliases { name } } } }"""
@@ -58,14 +58,17 @@ class Place:
         return execution
 
 
-@pytest.fixture(params=["s3", "local"])
+@pytest.fixture(params=["s3", "azure", "local"])
 async def place(
-    request: pytest.FixtureRequest, server: LiveServer, seaweedfs: str, tmp_path: Path
+    request: pytest.FixtureRequest, server: LiveServer, seaweedfs: str, azurite: str, tmp_path: Path
 ) -> AsyncIterator[Place]:
     outside: Store
     if request.param == "s3":
         kind: dict[str, Any] = {"s3": _s3(seaweedfs, prefix=None)}
         outside, prefix = s3_store(seaweedfs), f"s3://{servers.BUCKET}"
+    elif request.param == "azure":
+        kind, outside = {"azure": _azure(azurite)}, azure_store(azurite)
+        prefix = f"azure://{servers.AZURE_ACCOUNT}/{servers.BUCKET}"
     else:
         folder = tmp_path / "roots" / "mine"
         folder.mkdir(parents=True)
@@ -84,10 +87,8 @@ async def test_an_object_becomes_a_datum_without_being_copied(place: Place) -> N
     assert (datum["tags"], datum["properties"], datum["aliases"]) == (["raw"], {"n": 1}, [{"name": "train-images"}])
     async with aiohttp.ClientSession() as session, session.get(datum["downloadUrl"]) as response:
         assert await response.read() == b"images"
-    await _keep_house(place.server)
-    found = (await place.server.run(_DATUM, id=datum["id"]))["datum"]
+    found = await _verified(place.server, datum["id"])
     assert found["checksums"]["sha256"] == hashlib.sha256(b"images").hexdigest()
-    assert found["checksums"]["evidence"] == "VERIFIED"
 
 
 async def test_adopting_the_same_object_again_is_the_same_datum_however_many_do(place: Place) -> None:
@@ -112,7 +113,7 @@ async def test_an_object_that_was_replaced_is_another_datum_and_the_old_one_says
 async def test_an_object_that_changed_is_found_by_the_server_itself(place: Place) -> None:
     await place.put("a.csv", b"first")
     datum = (await place.adopt("a.csv"))["datum"]
-    await _keep_house(place.server)
+    await _verified(place.server, datum["id"])
     await place.put("a.csv", b"other")
     error = await place.server.fails("query($id: ID!) { datum(id: $id) { downloadUrl } }", id=datum["id"])
     assert error.code == "CHECKSUM_MISMATCH"
@@ -162,14 +163,14 @@ async def test_store_addresses_are_inputs_and_patterns_are_kept_as_the_exact_lis
 async def test_an_input_that_changed_since_it_was_last_used_is_warned_of_on_that_run_only(place: Place) -> None:
     address = await place.put("a.csv", b"first")
     before = await place.run(address)
-    await _keep_house(place.server)
+    (file,) = before["inputs"][0]["files"]["nodes"]
+    await _verified(place.server, file["datum"]["id"])
     await place.put("a.csv", b"second one")
     (warning,) = (await place.run(address))["warnings"]
     assert (warning["code"], warning["reference"]) == ("INPUT_CHANGED", address)
     assert warning["before"]["sha256"] == hashlib.sha256(b"first").hexdigest()
     assert (await place.run(address))["warnings"] == []
     # what ran is pinned to what it ran on
-    (file,) = before["inputs"][0]["files"]["nodes"]
     assert (await place.server.run(_DATUM, id=file["datum"]["id"]))["datum"]["status"] == "CORRUPT"
 
 

