@@ -246,6 +246,34 @@ async def _send_part(session: Session, part: dict[str, Any], file: BinaryIO, pro
             return
 
 
+@command(group, "adopt")
+async def _adopt(
+    session: Session,
+    address: Annotated[str, typer.Argument(help="The object's address, such as s3://bucket/key.")],
+    name: Annotated[str | None, typer.Option(help="The file's name; the key's last part if not given.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A label to find it by; may be repeated.")] = None,
+    property_: Properties = None,
+    alias: Annotated[str | None, typer.Option(help="An alias to point at it.")] = None,
+) -> None:
+    """Make a file of an object that is in one of the project's stores already, without copying it."""
+    data = await session.client.execute(
+        f"mutation($input: AdoptDatumInput!) {{ adoptDatum(input: $input) {{ created datum {{ {_WHOLE} }} }} }}",
+        {
+            "input": {
+                "project": await session.project_id(),
+                "reference": address,
+                "name": name,
+                "tags": tag or [],
+                "properties": named_values("--property", property_),
+                "alias": alias,
+            }
+        },
+    )
+    adopted = data["adoptDatum"]
+    how = "Adopted" if adopted["created"] else "Known already:"
+    session.show(adopted, table=lambda: f"{how} {adopted['datum']['name']} as {adopted['datum']['uri']}")
+
+
 @command(group, "pull")
 async def _pull(
     session: Session,

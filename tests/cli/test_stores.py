@@ -18,6 +18,7 @@ import pytest
 from tests.conftest import LiveServer
 from tests.running import environment, waymark
 from tests.stores import servers
+from tests.stores.test_contract import s3_store
 
 _PARTS = "query($id: ID!) { upload(id: $id) { parts { nodes { number offset size url } } } }"
 
@@ -71,6 +72,19 @@ async def test_a_store_is_added_listed_checked_and_given_new_keys(shell: _Shell,
     taken = await shell.run(*shell.add)
     assert (taken.returncode, "a store of that name" in taken.stderr) == (5, True)
     assert (await shell.run("store", "check", "nope")).returncode == 4
+
+
+async def test_an_object_is_adopted_and_pulled(shell: _Shell, seaweedfs: str) -> None:
+    await shell.succeeds(*shell.add)
+    outside = s3_store(seaweedfs)
+    await outside.delete("theirs/data.csv")
+    await outside.create("theirs/data.csv", b"1,2")
+    await outside.aclose()
+    address = f"s3://{servers.BUCKET}/theirs/data.csv"
+    assert "Adopted data.csv" in await shell.succeeds("data", "adopt", address, "--alias", "theirs")
+    assert "Known already" in await shell.succeeds("data", "adopt", address)
+    await shell.succeeds("data", "pull", "theirs")
+    assert (shell.home / "data.csv").read_bytes() == b"1,2"
 
 
 async def test_a_file_of_several_parts_is_pushed_to_s3_and_pulled_back(shell: _Shell) -> None:
