@@ -31,7 +31,7 @@ from app.domain.access import Scope
 from app.domain.data_stores import store_for_upload
 from app.domain.datums import DatumStatus
 from app.errors import BadUserInputError, ChecksumMismatchError, ForbiddenError, StoreUnavailableError, WrongStateError
-from app.stores.base import StoreError, Unavailable
+from app.stores.base import StoreError, Unavailable, probe
 from app.transfer.guard import ForbiddenAddressError
 
 
@@ -228,7 +228,7 @@ class Mutation:
         record = await _store(context, input.id)
         message = None
         try:
-            await context.store(record).probe(data_stores.probe_key(record.prefix))
+            await probe(context.store(record), data_stores.probe_key(record.prefix))
         except StoreError as error:
             message = error.cause
         return CheckDataStorePayload(store=DataStore.of(record), ok=message is None, message=message)
@@ -514,7 +514,7 @@ async def _try_out(context: Context, spec: data_stores.StoreSpec, name: str) -> 
         if endpoint := spec.config.get("endpoint_url"):
             await context.check_endpoint(endpoint)
         async with context.trial(spec, name) as store:
-            await store.probe(data_stores.probe_key(str(spec.config.get("prefix") or "")))
+            await probe(store, data_stores.probe_key(str(spec.config.get("prefix") or "")))
     except ForbiddenAddressError as error:
         raise BadUserInputError(f"endpointUrl: {error}.") from error
     except Unavailable as error:

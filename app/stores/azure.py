@@ -41,12 +41,13 @@ from app.stores.base import (
     NotFound,
     PreconditionFailed,
     SignedRequest,
-    SizeMismatch,
     Stat,
     StoreError,
     Unavailable,
     Unsupported,
     UploadPlan,
+    require_arrival,
+    require_parts,
 )
 
 _MEBIBYTE = 1024 * 1024
@@ -189,27 +190,11 @@ class AzureStore:
                 # a twin of this call may have been faster
                 if not await self._exists(key):
                     raise
-        try:
-            stat = await self.stat(key)
-        except NotFound as error:
-            raise NotFound(self.name, "complete", key, "part 1 of 1 has not arrived") from error
-        if stat.size != plan.size:
-            await self.delete(key)
-            raise SizeMismatch(self.name, "complete", key, f"{stat.size} bytes arrived; {plan.size} were announced")
-        if differences := expected.differences(stat.attested):
-            await self.delete(key)
-            raise ChecksumMismatch(self.name, "complete", key, "; ".join(differences))
-        return stat
+        return await require_arrival(self, key, plan, expected)
 
     async def _assemble(self, key: str, session: str, plan: UploadPlan) -> None:
         parts = await self._blocks_or_none(session)
-        if missing := [number for number in range(1, plan.part_count + 1) if number not in parts]:
-            some = ", ".join(map(str, missing[:10])) + (" …" if len(missing) > 10 else "")
-            cause = f"{len(missing)} of {plan.part_count} parts have not arrived: {some}"
-            raise NotFound(self.name, "complete", key, cause)
-        if wrong := [number for number, size in parts.items() if size != plan.size_of(number)]:
-            cause = f"part {wrong[0]} has {parts[wrong[0]]} bytes; expected {plan.size_of(wrong[0])}"
-            raise SizeMismatch(self.name, "complete", key, cause)
+        require_parts(self.name, key, plan, parts)
         staged, final = await self._blob(session), await self._blob(key)
         with self._failures("complete", key):
             # blocks that a twin has committed are committed still
@@ -256,20 +241,6 @@ class AzureStore:
                 await blob.delete_blob()
         except NotFound:
             return
-
-    async def probe(self, key: str) -> None:
-        await self.create(key, b"first")
-        try:
-            await self.create(key, b"second")
-        except AlreadyExists:
-            async with self.open(key) as chunks:
-                content = b"".join([chunk async for chunk in chunks])
-            if content != b"first":
-                raise Unsupported(self.name, "probe", key, "it gives other bytes back than were written") from None
-        else:
-            raise Unsupported(self.name, "probe", key, "it overwrites objects although told not to")
-        finally:
-            await self.delete(key)
 
     async def aclose(self) -> None:
         if self._container is not None:

@@ -183,8 +183,50 @@ class Store(Protocol):
     async def delete(self, key: str) -> None:
         """Deletes the object; one that is not there is no error."""
 
-    async def probe(self, key: str) -> None:
-        """Writes, reads and deletes a small object, and makes sure that nothing overwrites it."""
-
     async def aclose(self) -> None:
         """Ends the store's connections."""
+
+
+def require_parts(store: str, key: str, plan: UploadPlan, received: Mapping[int, int]) -> None:
+    """Refuses to complete an upload whose parts (by number, with their sizes) are not those of the plan."""
+    if missing := [number for number in range(1, plan.part_count + 1) if number not in received]:
+        some = ", ".join(map(str, missing[:10])) + (" …" if len(missing) > 10 else "")
+        cause = f"{len(missing)} of {plan.part_count} parts have not arrived: {some}"
+        raise NotFound(store, "complete", key, cause)
+    if wrong := [number for number, size in sorted(received.items()) if size != plan.size_of(number)]:
+        cause = f"part {wrong[0]} has {received[wrong[0]]} bytes; expected {plan.size_of(wrong[0])}"
+        raise SizeMismatch(store, "complete", key, cause)
+
+
+async def require_arrival(store: Store, key: str, plan: UploadPlan, expected: Expected) -> Stat:
+    """The object that an upload became; one that is not as announced, as far as its store tells, is deleted."""
+    try:
+        stat = await store.stat(key)
+    except NotFound as error:
+        raise NotFound(store.name, "complete", key, "part 1 of 1 has not arrived") from error
+    if stat.size != plan.size:
+        await store.delete(key)
+        raise SizeMismatch(store.name, "complete", key, f"{stat.size} bytes arrived; {plan.size} were announced")
+    if differences := expected.differences(stat.attested):
+        await store.delete(key)
+        raise ChecksumMismatch(store.name, "complete", key, "; ".join(differences))
+    return stat
+
+
+async def probe(store: Store, key: str) -> None:
+    """Writes, reads and deletes a small object, and makes sure that nothing overwrites it."""
+    await store.create(key, b"first")
+    try:
+        try:
+            await store.create(key, b"second")
+        except AlreadyExists:
+            pass
+        else:
+            cause = "it overwrites objects although told not to, so files would not be safe in it"
+            raise Unsupported(store.name, "probe", key, cause)
+        async with store.open(key) as chunks:
+            content = b"".join([chunk async for chunk in chunks])
+        if content != b"first":
+            raise Unsupported(store.name, "probe", key, "it gives other bytes back than were written")
+    finally:
+        await store.delete(key)

@@ -30,8 +30,8 @@ from app.stores.base import (
     SizeMismatch,
     Stat,
     Unavailable,
-    Unsupported,
     UploadPlan,
+    require_parts,
 )
 from app.transfer.hashing import CHUNK_BYTES, Digests, Hasher, hash_file
 
@@ -144,14 +144,7 @@ class LocalStore:
         return received
 
     async def received_parts(self, key: str, session: str, plan: UploadPlan) -> Mapping[int, int]:
-        def scan() -> dict[int, int]:
-            staging = self._staging(key)
-            if not staging.is_dir():
-                return {}
-            with os.scandir(staging) as entries:
-                return {int(entry.name): entry.stat().st_size for entry in entries if entry.name.isdecimal()}
-
-        return await self._in_thread("received_parts", key, scan)
+        return await self._in_thread("received_parts", key, _sizes, self._staging(key))
 
     async def complete_upload(self, key: str, session: str, plan: UploadPlan, expected: Expected) -> Stat:
         return await self._in_thread("complete", key, self._complete, key, plan, expected)
@@ -161,16 +154,6 @@ class LocalStore:
 
     async def delete(self, key: str) -> None:
         await self._in_thread("delete", key, self.path(key).unlink, missing_ok=True)
-
-    async def probe(self, key: str) -> None:
-        await self.create(key, b"first")
-        try:
-            await self.create(key, b"second")
-        except AlreadyExists:
-            return
-        finally:
-            await self.delete(key)
-        raise Unsupported(self.name, "probe", key, "the file system replaces what a link would be made over")
 
     async def aclose(self) -> None:
         """Nothing is open."""
@@ -199,11 +182,7 @@ class LocalStore:
     def _publish(self, key: str, final: Path, plan: UploadPlan, expected: Expected) -> Digests:
         staging = self._staging(key)
         parts = [staging / str(number) for number in range(1, plan.part_count + 1)]
-        if missing := [part.name for part in parts if not part.exists()]:
-            some = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
-            raise NotFound(
-                self.name, "complete", key, f"{len(missing)} of {plan.part_count} parts have not arrived: {some}"
-            )
+        require_parts(self.name, key, plan, _sizes(staging))
         # a private name, so that what is verified is what is published
         whole = staging / f"whole.{secrets.token_hex(8)}"
         try:
@@ -252,6 +231,14 @@ class LocalStore:
             if error.errno not in _FULL:
                 raise
             raise Unavailable(self.name, operation, key, error.strerror or "the disk failed") from error
+
+
+def _sizes(staging: Path) -> dict[int, int]:
+    """The parts that have arrived whole, by number, with their sizes in bytes."""
+    if not staging.is_dir():
+        return {}
+    with os.scandir(staging) as entries:
+        return {int(entry.name): entry.stat().st_size for entry in entries if entry.name.isdecimal()}
 
 
 def _stat(stat: os.stat_result) -> Stat:

@@ -36,6 +36,8 @@ from app.stores.base import (
     Unavailable,
     Unsupported,
     UploadPlan,
+    require_arrival,
+    require_parts,
 )
 
 _MEBIBYTE = 1024 * 1024
@@ -193,17 +195,7 @@ class S3Store:
     async def complete_upload(self, key: str, session: str, plan: UploadPlan, expected: Expected) -> Stat:
         if plan.part_count > 1:
             await self._assemble(key, session, plan)
-        try:
-            stat = await self.stat(key)
-        except NotFound as error:
-            raise NotFound(self.name, "complete", key, "part 1 of 1 has not arrived") from error
-        if stat.size != plan.size:
-            await self.delete(key)
-            raise SizeMismatch(self.name, "complete", key, f"{stat.size} bytes arrived; {plan.size} were announced")
-        if differences := expected.differences(stat.attested):
-            await self.delete(key)
-            raise ChecksumMismatch(self.name, "complete", key, "; ".join(differences))
-        return stat
+        return await require_arrival(self, key, plan, expected)
 
     async def _assemble(self, key: str, session: str, plan: UploadPlan) -> None:
         try:
@@ -211,13 +203,7 @@ class S3Store:
         except NotFound:
             # completed already, by a twin of this call or by this one before its answer was lost
             return
-        if missing := [number for number in range(1, plan.part_count + 1) if number not in parts]:
-            some = ", ".join(map(str, missing[:10])) + (" …" if len(missing) > 10 else "")
-            cause = f"{len(missing)} of {plan.part_count} parts have not arrived: {some}"
-            raise NotFound(self.name, "complete", key, cause)
-        if wrong := [number for number, (size, _) in parts.items() if size != plan.size_of(number)]:
-            cause = f"part {wrong[0]} has {parts[wrong[0]][0]} bytes; expected {plan.size_of(wrong[0])}"
-            raise SizeMismatch(self.name, "complete", key, cause)
+        require_parts(self.name, key, plan, {number: size for number, (size, _) in parts.items()})
         assembled = {"Parts": [{"PartNumber": number, "ETag": etag} for number, (_, etag) in sorted(parts.items())]}
         try:
             await self._call(
@@ -248,25 +234,6 @@ class S3Store:
             await self._call("delete_object", key)
         except NotFound:
             return
-
-    async def probe(self, key: str) -> None:
-        await self.create(key, b"first")
-        try:
-            try:
-                await self.create(key, b"second")
-            except AlreadyExists:
-                pass
-            else:
-                cause = (
-                    "it overwrites objects although told not to (If-None-Match: *), so files would not be safe in it"
-                )
-                raise Unsupported(self.name, "probe", key, cause)
-            async with self.open(key) as chunks:
-                content = b"".join([chunk async for chunk in chunks])
-            if content != b"first":
-                raise Unsupported(self.name, "probe", key, "it gives other bytes back than were written")
-        finally:
-            await self.delete(key)
 
     async def aclose(self) -> None:
         await self._opened.aclose()

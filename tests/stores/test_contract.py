@@ -29,6 +29,7 @@ from app.stores.base import (
     Unavailable,
     Unsupported,
     UploadPlan,
+    probe,
 )
 from app.stores.local import LocalStore
 from app.stores.s3 import S3Store
@@ -244,7 +245,7 @@ async def test_what_is_deleted_is_gone_and_deleting_again_is_no_error(store: Sto
 
 
 async def test_a_probe_leaves_nothing(store: Store, key: str) -> None:
-    await store.probe(key)
+    await probe(store, key)
     with pytest.raises(NotFound):
         await store.stat(key)
 
@@ -276,7 +277,7 @@ async def test_a_store_that_overwrites_is_refused(tmp_path: Path) -> None:
     with servers.rclone(tmp_path) as url:
         store = s3_store(url)
         with pytest.raises(Unsupported, match="overwrites"):
-            await store.probe("probe")
+            await probe(store, "probe")
         await store.aclose()
 
 
