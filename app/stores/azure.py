@@ -172,15 +172,18 @@ class AzureStore:
 
     async def received_parts(self, key: str, session: str, plan: UploadPlan) -> Mapping[int, int]:
         try:
-            return {1: (await self.stat(key)).size} if plan.part_count == 1 else await self._blocks(session)
+            if plan.part_count == 1:
+                return {1: (await self.stat(key)).size}
+            return (await self._blocks(session))[0]
         except NotFound:
             return {}
 
-    async def _blocks(self, session: str) -> dict[int, int]:
+    async def _blocks(self, session: str) -> tuple[dict[int, int], bool]:
+        """The blocks by number, with their sizes; and whether all of them have been committed."""
         blob = await self._blob(session)
         with self._failures("list blocks", session):
-            _, waiting = await blob.get_block_list("uncommitted")
-        return {_number(str(each.id)): each.size for each in waiting}
+            committed, waiting = await blob.get_block_list("all")
+        return {_number(str(each.id)): each.size for each in [*committed, *waiting]}, not waiting
 
     async def complete_upload(self, key: str, session: str, plan: UploadPlan, expected: Expected) -> Stat:
         if plan.part_count > 1 and not await self._exists(key):
@@ -193,12 +196,15 @@ class AzureStore:
         return await require_arrival(self, key, plan, expected)
 
     async def _assemble(self, key: str, session: str, plan: UploadPlan) -> None:
-        parts = await self._blocks_or_none(session)
+        try:
+            parts, committed = await self._blocks(session)
+        except NotFound:
+            parts, committed = {}, False
         require_parts(self.name, key, plan, parts)
         staged, final = await self._blob(session), await self._blob(key)
         with self._failures("complete", key):
-            # blocks that a twin has committed are committed still
-            await staged.commit_block_list([BlobBlock(_block(number, encoded=False)) for number in sorted(parts)])
+            if not committed:
+                await staged.commit_block_list([BlobBlock(_block(number, encoded=False)) for number in sorted(parts)])
             source = self._signed(session, 3600, BlobSasPermissions(read=True))
             try:
                 begun = await final.start_copy_from_url(source, headers={"If-None-Match": "*"})
@@ -218,12 +224,6 @@ class AzureStore:
         except NotFound:
             return False
         return True
-
-    async def _blocks_or_none(self, session: str) -> dict[int, int]:
-        try:
-            return await self._blocks(session)
-        except NotFound:
-            return {}
 
     async def abort_upload(self, key: str, session: str) -> None:
         if not session:
