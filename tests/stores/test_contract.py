@@ -179,7 +179,9 @@ async def test_a_signed_request_takes_no_other_bytes(store: Store, key: str) -> 
     right = Expected(md5=hashlib.md5(b"right").hexdigest(), sha256=hashlib.sha256(b"right").hexdigest())
     signed = await store.sign_part(key, session, plan, 1, expected=right, seconds=60)
     if signed is None:
-        pytest.skip("Waymark itself takes the bytes of this store, and checks them when the upload is completed")
+        # Waymark itself takes the bytes of this store, and checks them when the upload is completed
+        assert isinstance(store, LocalStore)
+        return
     async with aiohttp.ClientSession() as client:
         async with client.put(signed.url, data=b"wrong", headers=dict(signed.headers)) as response:
             assert response.status >= 400
@@ -222,7 +224,9 @@ async def test_a_download_link_gives_the_bytes_and_the_name_and_expires(store: S
     await store.create(key, b"content")
     url = await store.sign_get(key, seconds=1, filename="the model.bin", media_type="application/x-model")
     if url is None:
-        pytest.skip("Waymark itself serves the bytes of this store")
+        # Waymark itself serves the bytes of this store
+        assert isinstance(store, LocalStore)
+        return
     async with aiohttp.ClientSession() as client:
         async with client.get(url) as response:
             assert await response.read() == b"content"
