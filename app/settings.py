@@ -31,6 +31,11 @@ def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
     return Path.home() / ".local" / "share" / "waymark"
 
 
+def store_credentials(*names: str, environment: Mapping[str, str] = os.environ) -> list[str | None]:
+    """The vendors' own variables, for the command line, where a secret as an argument would be seen by others."""
+    return [environment.get(name) or None for name in names]
+
+
 def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
     """Where the command line remembers what it has not finished."""
     if base := environment.get("XDG_STATE_HOME"):

@@ -31,4 +31,4 @@ class Services:
     housekeeping_due: asyncio.Event = field(default_factory=asyncio.Event)
 
     def store(self, record: DataStore) -> Store:
-        return self.stores.open(record.id, record.kind, record.name, record.options(self.secrets))
+        return record.opened(self.stores, self.secrets)

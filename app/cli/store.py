@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any
 
 import typer
 
 from app.cli.session import Session, command, rows
 from app.client.client import ApiError
+from app.settings import store_credentials
 
 group = typer.Typer(
     help="Stores: where a project's bytes are. Credentials are read from the environment, never from the command line.",
@@ -167,24 +167,26 @@ async def _stores(session: Session) -> list[dict[str, Any]]:
 
 
 def _s3(bucket: str, prefix: str | None, region: str | None, endpoint: str | None) -> dict[str, Any]:
+    key_id, key = store_credentials("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     return {
         "bucket": bucket,
         "prefix": prefix,
         "region": region,
         "endpointUrl": endpoint,
-        "accessKeyId": os.environ.get("AWS_ACCESS_KEY_ID"),
-        "secretAccessKey": os.environ.get("AWS_SECRET_ACCESS_KEY"),
+        "accessKeyId": key_id,
+        "secretAccessKey": key,
     }
 
 
 def _azure(account: str, container: str, prefix: str | None, endpoint: str | None) -> dict[str, Any]:
+    key, token = store_credentials("AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN")
     return {
         "account": account,
         "container": container,
         "prefix": prefix,
         "endpointUrl": endpoint,
-        "accountKey": os.environ.get("AZURE_STORAGE_KEY"),
-        "sasToken": os.environ.get("AZURE_STORAGE_SAS_TOKEN"),
+        "accountKey": key,
+        "sasToken": token,
     }
 
 

@@ -193,8 +193,10 @@ async def adopt(
     adopted = {}
     replaced: list[UUID] = []
     for each in found:
-        same = known[(each.store_id, each.address.key)]
-        now = next(datum for datum in reversed(same) if datum.etag == each.etag and datum.status == "AVAILABLE")
+        same = known.get((each.store_id, each.address.key), [])
+        now = next((it for it in reversed(same) if it.etag == each.etag and it.status == "AVAILABLE"), None)
+        if now is None:
+            raise StoreUnavailableError(f"{each.address} was replaced at this moment. Try again.")
         earlier = [datum for datum in same if datum.id != now.id]
         replaced += [datum.id for datum in earlier if datum.status == "AVAILABLE"]
         previous = earlier[-1] if earlier and now.id in created else None

@@ -17,6 +17,8 @@ from app.domain.access import Caller
 from app.domain.secrets import SecretBox
 from app.domain.validation import require_name
 from app.errors import BadUserInputError, NotFoundError
+from app.stores.base import Store
+from app.stores.registry import StoreRegistry
 
 
 class DataStoreKind(StrEnum):
@@ -43,6 +45,11 @@ class DataStore:
     def options(self, secrets: SecretBox) -> dict[str, Any]:
         """What opens the store, credentials and all."""
         return self.config | (orjson.loads(secrets.decrypt(self.credentials)) if self.credentials else {})
+
+    def opened(self, stores: StoreRegistry, secrets: SecretBox) -> Store:
+        """The store itself."""
+        sealed = (self.name, orjson.dumps(self.config), self.credentials)
+        return stores.open(self.id, self.kind, self.name, sealed, lambda: self.options(secrets))
 
     @property
     def prefix(self) -> str:
@@ -185,7 +192,7 @@ def probe_key(prefix: str) -> str:
 def check_same_place(store: DataStore, spec: StoreSpec) -> None:
     if spec.kind != store.kind:
         raise BadUserInputError(f"Store {store.name!r} is {store.kind}; it cannot become {spec.kind}.")
-    for name in ("bucket", "account", "prefix", "path"):
+    for name in ("bucket", "account", "prefix", "endpoint_url", "path"):
         if spec.config.get(name) != store.config.get(name):
             raise BadUserInputError(
                 f"Store {store.name!r} has {name} {store.config.get(name)!r}, where its files are; add another store"

@@ -15,7 +15,7 @@ from sqlalchemy import and_, exists, not_, select
 from app.database import tables
 from app.database.statements import Connection, Statement, columns
 from app.domain.access import Caller
-from app.domain.adoptions import Adopted, Found, adopt
+from app.domain.adoptions import MOST_FILES, Adopted, Found, adopt
 from app.domain.datums import Datum
 from app.domain.filters import any_of, contains_all, identity, moment_filter
 from app.domain.idempotency import Claim
@@ -25,7 +25,6 @@ from app.domain.secrets import SecretBox
 from app.domain.validation import require_file_name, require_object, require_tags, require_text
 from app.errors import BadUserInputError, NotFoundError, WrongStateError
 
-MOST_FILES = 10_000
 _MOST_INPUTS = 1_000
 _MOST_FILES_OF_TASK = 100_000
 

@@ -66,7 +66,7 @@ async def _delete(pool: Pool, stores: StoreRegistry, secrets: SecretBox, deletio
         record = (await load_data_stores(connection, [deletion.store_id]))[deletion.store_id]
     error = None
     try:
-        store = stores.open(record.id, record.kind, record.name, record.options(secrets))
+        store = record.opened(stores, secrets)
         await store.abort_upload(deletion.object_key, deletion.session)
         await store.delete(deletion.object_key)
     except StoreError as failure:
@@ -79,7 +79,7 @@ async def _delete(pool: Pool, stores: StoreRegistry, secrets: SecretBox, deletio
 async def _verify(pool: Pool, stores: StoreRegistry, secrets: SecretBox, datum: Datum) -> None:
     async with reading(pool) as connection:
         record = (await load_data_stores(connection, [datum.store_id]))[datum.store_id]
-    store = stores.open(record.id, record.kind, record.name, record.options(secrets))
+    store = record.opened(stores, secrets)
     finding = await verifications.verify(store, datum)
     if finding is None:
         log.warning("a file could not be verified; it is tried again", store=record.name, datum=str(datum.id))

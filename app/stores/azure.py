@@ -141,7 +141,7 @@ class AzureStore:
         with self._failures("list", prefix):
             async for each in container.list_blobs(name_starts_with=prefix):
                 if each.name > after:
-                    yield Entry(each.name, each.size, f'"{each.etag}"', each.last_modified)
+                    yield Entry(each.name, each.size, f'"{each.etag}"')
 
     async def sign_get(self, key: str, *, seconds: int, filename: str, media_type: str | None) -> str | None:
         quoted = "".join(char if char.isalnum() or char in "._- " else "_" for char in filename)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -125,7 +124,6 @@ class Entry:
     key: str
     size: int
     etag: str | None
-    modified: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import datetime as dt
 import errno
 import os
 import secrets
@@ -94,8 +93,7 @@ class LocalStore:
                 key = path.relative_to(self._root).as_posix()
                 if key.startswith(prefix) and key > after and not key.startswith(".uploads/") and path.is_file():
                     stat = path.stat()
-                    modified = dt.datetime.fromtimestamp(stat.st_mtime, dt.UTC)
-                    found.append(Entry(key, stat.st_size, _stat(stat).etag, modified))
+                    found.append(Entry(key, stat.st_size, _stat(stat).etag))
             return sorted(found, key=lambda entry: entry.key)
 
         for entry in await self._in_thread("list", prefix, scan):

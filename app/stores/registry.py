@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,17 +21,20 @@ class StoreRegistry:
 
     def __init__(self, guard: NetworkGuard) -> None:
         self._guard = guard
-        self._stores: dict[UUID, tuple[Options, Store]] = {}
+        self._stores: dict[UUID, tuple[Hashable, Store]] = {}
         #: Requests under way may still use them.
         self._replaced: list[Store] = []
 
-    def open(self, store_id: UUID, kind: str, name: str, options: Options) -> Store:
-        """The store, made anew if its options have changed. `options` has what the kind's factory below reads."""
+    def open(self, store_id: UUID, kind: str, name: str, sealed: Hashable, unseal: Callable[[], Options]) -> Store:
+        """The store, made anew if `sealed` has changed; only then are its options unsealed, which takes a while.
+
+        The options are what the kind's factory below reads.
+        """
         known = self._stores.get(store_id)
-        if known is not None and known[0] == options:
+        if known is not None and known[0] == sealed:
             return known[1]
-        store = self.make(kind, name, options)
-        self._stores[store_id] = (options, store)
+        store = self.make(kind, name, unseal())
+        self._stores[store_id] = (sealed, store)
         if known is not None:
             self._replaced.append(known[1])
         return store

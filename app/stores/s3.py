@@ -150,7 +150,7 @@ class S3Store:
         with self._failures("list_objects_v2", prefix):
             async for page in pages:
                 for each in page.get("Contents", ()):
-                    yield Entry(each["Key"], each["Size"], each.get("ETag"), each.get("LastModified"))
+                    yield Entry(each["Key"], each["Size"], each.get("ETag"))
 
     async def sign_get(self, key: str, *, seconds: int, filename: str, media_type: str | None) -> str | None:
         quoted = "".join(char if char.isalnum() or char in "._- " else "_" for char in filename)
