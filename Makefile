@@ -21,7 +21,7 @@ schema: .venv/installed  ## prints the schema that the code has now
 	$(BIN)/python -m app.api.schema > schema.graphql
 
 lock: .venv/installed  ## resolves the newest dependencies that pyproject.toml allows
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --upgrade \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11.3 --generate-hashes --no-header --no-annotate --upgrade \
 	  --extra embedded --group dev pyproject.toml --output-file requirements.lock
 
 bench: .venv/installed

@@ -70,6 +70,20 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Gcs]:
+    """A server that speaks like Google Cloud Storage."""
+    with servers.gcs(tmp_path_factory.mktemp("gcs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def swift_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an OpenStack Swift."""
+    with servers.swift(tmp_path_factory.mktemp("swift")) as url:
+        yield url
+
+
 @pytest.fixture
 async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
     """A database of this test's own, with the newest schema."""

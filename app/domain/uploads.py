@@ -165,7 +165,10 @@ async def request_upload(
     if claim and claim.replayed:
         (row,) = await _BY_DATUM.fetch(connection, datum_id=claim.result_id)
     else:
-        plan = store.plan_upload(announcement.size)
+        try:
+            plan = store.plan_upload(announcement.size)
+        except StoreError as error:
+            raise store_failure(error) from error
         (row,) = await _REQUEST.fetch(
             connection,
             datum_id=claim and claim.result_id,

@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
 from azure.core import MatchConditions
 from azure.core.exceptions import (
     AzureError,
@@ -28,7 +27,7 @@ from azure.core.exceptions import (
 )
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.storage.blob import BlobBlock, BlobSasPermissions, generate_blob_sas
-from azure.storage.blob.aio import BlobClient, ContainerClient
+from azure.storage.blob.aio import BlobClient, ContainerClient, ExponentialRetry
 
 from app.stores.base import (
     AlreadyExists,
@@ -46,9 +45,11 @@ from app.stores.base import (
     Unavailable,
     Unsupported,
     UploadPlan,
+    assemble_once,
     require_arrival,
     require_parts,
 )
+from app.transfer.guard import NetworkGuard, guarded_connector
 
 _MEBIBYTE = 1024 * 1024
 # Microsoft, "Scalability and performance targets for Blob storage": 50,000 blocks of at most 4,000 MiB, and 5,000 MiB
@@ -70,7 +71,7 @@ class AzureStore:
         account_key: str | None,
         sas_token: str | None,
         endpoint_url: str | None,
-        resolver: AbstractResolver,
+        guard: NetworkGuard,
     ) -> None:
         self.name = name
         self._account = account
@@ -80,7 +81,7 @@ class AzureStore:
         self._credential: Any = (
             {"account_name": account, "account_key": account_key} if account_key else (sas_token or "").lstrip("?")
         )
-        self._resolver = resolver
+        self._guard = guard
         self._opening = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
         self._container: ContainerClient | None = None
@@ -88,9 +89,7 @@ class AzureStore:
     async def _connected(self) -> ContainerClient:
         async with self._opening:
             if self._container is None:
-                self._session = aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(resolver=self._resolver, limit=50), auto_decompress=False
-                )
+                self._session = aiohttp.ClientSession(connector=guarded_connector(self._guard), auto_decompress=False)
                 self._container = ContainerClient(
                     self._url,
                     self._container_name,
@@ -98,7 +97,8 @@ class AzureStore:
                     transport=AioHttpTransport(session=self._session, session_owner=False),
                     connection_timeout=10,
                     read_timeout=60,
-                    retry_total=2,
+                    # its default waits 15 s before it tries again, while somebody waits
+                    retry_policy=ExponentialRetry(initial_backoff=0, increment_base=2, retry_total=2),
                     max_single_get_size=8 * _MEBIBYTE,
                     max_chunk_get_size=32 * _MEBIBYTE,
                 )
@@ -186,13 +186,8 @@ class AzureStore:
         return {_number(str(each.id)): each.size for each in [*committed, *waiting]}, not waiting
 
     async def complete_upload(self, key: str, session: str, plan: UploadPlan, expected: Expected) -> Stat:
-        if plan.part_count > 1 and not await self._exists(key):
-            try:
-                await self._assemble(key, session, plan)
-            except StoreError:
-                # a twin of this call may have been faster
-                if not await self._exists(key):
-                    raise
+        if plan.part_count > 1:
+            await assemble_once(self, key, lambda: self._assemble(key, session, plan))
         return await require_arrival(self, key, plan, expected)
 
     async def _assemble(self, key: str, session: str, plan: UploadPlan) -> None:
@@ -217,13 +212,6 @@ class AzureStore:
             if status != "success":
                 raise Unavailable(self.name, "complete", key, f"the copy ended as {status}")
         await self.delete(session)
-
-    async def _exists(self, key: str) -> bool:
-        try:
-            await self.stat(key)
-        except NotFound:
-            return False
-        return True
 
     async def abort_upload(self, key: str, session: str) -> None:
         if not session:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -211,6 +211,25 @@ async def require_arrival(store: Store, key: str, plan: UploadPlan, expected: Ex
     return stat
 
 
+async def assemble_once(store: Store, key: str, assemble: Callable[[], Awaitable[None]]) -> None:
+    """Makes an object of its parts unless there is one, which a twin of the call may also have made meanwhile."""
+    if await _exists(store, key):
+        return
+    try:
+        await assemble()
+    except StoreError:
+        if not await _exists(store, key):
+            raise
+
+
+async def _exists(store: Store, key: str) -> bool:
+    try:
+        await store.stat(key)
+    except NotFound:
+        return False
+    return True
+
+
 async def probe(store: Store, key: str) -> None:
     """Writes, reads and deletes a small object, and makes sure that nothing overwrites it."""
     await store.create(key, b"first")
@@ -226,5 +245,8 @@ async def probe(store: Store, key: str) -> None:
             content = b"".join([chunk async for chunk in chunks])
         if content != b"first":
             raise Unsupported(store.name, "probe", key, "it gives other bytes back than were written")
+        # a store that cannot sign links can still be read
+        with suppress(Unsupported):
+            await store.sign_get(key, seconds=60, filename="probe", media_type=None)
     finally:
         await store.delete(key)

@@ -9,8 +9,10 @@ from uuid import UUID
 
 from app.stores.azure import AzureStore
 from app.stores.base import Store
+from app.stores.gcs import GcsStore
 from app.stores.local import LocalStore
 from app.stores.s3 import S3Store
+from app.stores.swift import SwiftLogin, SwiftStore
 from app.transfer.guard import GuardedResolver, NetworkGuard
 
 Options = Mapping[str, Any]
@@ -72,7 +74,32 @@ def _azure(name: str, options: Options, guard: NetworkGuard) -> Store:
         account_key=options.get("account_key"),
         sas_token=options.get("sas_token"),
         endpoint_url=options.get("endpoint_url"),
-        resolver=GuardedResolver(guard),
+        guard=guard,
+    )
+
+
+def _gcs(name: str, options: Options, guard: NetworkGuard) -> Store:
+    return GcsStore(
+        name,
+        bucket=options["bucket"],
+        endpoint_url=options.get("endpoint_url"),
+        service_account_key=options.get("service_account_key"),
+        guard=guard,
+    )
+
+
+def _swift(name: str, options: Options, guard: NetworkGuard) -> Store:
+    login = SwiftLogin(
+        auth_url=options["auth_url"],
+        username=options["username"],
+        password=options["password"],
+        project=options["project"],
+        domain=options.get("domain") or "Default",
+        region=options.get("region"),
+        is_application_credential=options.get("application_credential", False),
+    )
+    return SwiftStore(
+        name, login=login, container=options["bucket"], temp_url_key=options.get("temp_url_key"), guard=guard
     )
 
 
@@ -80,4 +107,6 @@ _KINDS: Mapping[str, Callable[[str, Options, NetworkGuard], Store]] = {
     "LOCAL": _local,
     "S3": _s3,
     "AZURE": _azure,
+    "GCS": _gcs,
+    "SWIFT": _swift,
 }

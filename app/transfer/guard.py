@@ -11,8 +11,10 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
@@ -67,3 +69,14 @@ class GuardedResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._resolver.close()
+
+
+def guarded_connector(guard: NetworkGuard, *, limit: int = 50) -> aiohttp.TCPConnector:
+    """aiohttp's connections, none of them to a forbidden address, whether a name led there or it was written."""
+
+    def open_socket(address: Any) -> socket.socket:
+        family, kind, protocol, _, place = address
+        guard.check_address(str(place[0]), str(place[0]))
+        return socket.socket(family, kind, protocol)
+
+    return aiohttp.TCPConnector(resolver=GuardedResolver(guard), socket_factory=open_socket, limit=limit)

@@ -17,7 +17,7 @@ from app.stores.local import LocalStore
 from tests.api.test_stores import _CREATE, _DATUM, _azure, _keep_house, _s3, _verified
 from tests.conftest import LiveServer
 from tests.stores import servers
-from tests.stores.test_contract import azure_store, s3_store
+from tests.stores.kinds import azure_store, s3_store
 
 _ADOPT = """mutation($i: AdoptDatumInput!) { adoptDatum(input: $i) { created
     datum { id name size origin status storageUri tags properties downloadUrl aliases { name } } } }"""

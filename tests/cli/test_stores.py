@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import LiveServer
 from tests.running import environment, waymark
 from tests.stores import servers
-from tests.stores.test_contract import s3_store
+from tests.stores.kinds import s3_store
 
 _PARTS = "query($id: ID!) { upload(id: $id) { parts { nodes { number offset size url } } } }"
 

