@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
@@ -297,6 +299,94 @@ class AzureStoreInput:
         return StoreSpec(DataStoreKind.AZURE, config, {name: key for name, key in keys.items() if key})
 
 
+@strawberry.input(description="A bucket of Google Cloud Storage.")
+class GcsStoreInput:
+    bucket: str = strawberry.field(description="The bucket's name.")
+    prefix: str | None = strawberry.field(default=UNSET, description=_PREFIX)
+    endpoint_url: str | None = strawberry.field(default=UNSET, description=_ENDPOINT)
+    service_account_key: JSON | None = strawberry.field(
+        default=UNSET, description="A service account's key, the whole JSON object that Google gives; never shown."
+    )
+
+    def spec(self, settings: Settings) -> StoreSpec:
+        key = given(self.service_account_key)
+        if key is None and not settings.ambient_credentials:
+            raise BadUserInputError(
+                "gcs needs serviceAccountKey: the server's own identity may not be used (WAYMARK_AMBIENT_CREDENTIALS)."
+            )
+        config = {
+            "bucket": require_text("bucket", self.bucket, longest=255),
+            "prefix": _prefix(self.prefix),
+            "endpoint_url": given(self.endpoint_url),
+        }
+        return StoreSpec(
+            DataStoreKind.GCS, config, {} if key is None else {"service_account_key": _service_account_key(key)}
+        )
+
+
+def _service_account_key(key: object) -> dict[str, str]:
+    """What is needed of it; keys of other types would have the server read files and addresses of its own network."""
+    parts = key if isinstance(key, dict) else {}
+    wanted = ("type", "client_email", "private_key", "token_uri")
+    found = {name: parts[name] for name in wanted if isinstance(parts.get(name), str)}
+    if found.get("type") != "service_account" or not {"client_email", "private_key"} <= found.keys():
+        raise BadUserInputError(
+            "serviceAccountKey is no service account's key: expected the JSON object that Google gives, with the type"
+            " service_account, client_email and private_key."
+        )
+    return found
+
+
+@strawberry.input(description="A container of OpenStack Swift.")
+class SwiftStoreInput:
+    auth_url: str = strawberry.field(
+        description="Keystone's address, which ends in /v3, or TempAuth's, which ends in /v1.0."
+    )
+    container: str = strawberry.field(description="The container's name.")
+    prefix: str | None = strawberry.field(default=UNSET, description=_PREFIX)
+    username: str = strawberry.field(description="The user; or the id of an application credential.")
+    password: str = strawberry.field(description="Its password or secret; never shown.")
+    project: str | None = strawberry.field(
+        default=UNSET,
+        description="The project; addresses begin with it. With TempAuth, what stands before ':' in the user's name if"
+        " not given.",
+    )
+    domain: str | None = strawberry.field(
+        default=UNSET, description="Keystone's domain of user and project; Default if not given."
+    )
+    region: str | None = strawberry.field(default=UNSET, description="The region, where Keystone knows several.")
+    application_credential: bool = strawberry.field(
+        default=False, description="Whether username and password are an application credential's id and secret."
+    )
+    temp_url_key: str | None = strawberry.field(
+        default=UNSET,
+        description="The key that links are signed with; never shown. The container's own if not given, which is made"
+        " if it has none.",
+    )
+
+    def spec(self, settings: Settings) -> StoreSpec:
+        path = urlsplit(self.auth_url).path.rstrip("/")
+        if not path.endswith(("/v3", "/v1.0")):
+            raise BadUserInputError(
+                f"authUrl is {self.auth_url!r}; expected Keystone's address, such as https://keystone.example.org/v3,"
+                " or TempAuth's, such as https://swift.example.org/auth/v1.0."
+            )
+        project = given(self.project) or (self.username.partition(":")[0] if path.endswith("/v1.0") else None)
+        if not project:
+            raise BadUserInputError("swift needs project, where authUrl is Keystone's.")
+        config = {
+            "auth_url": self.auth_url,
+            "project": require_text("project", project, longest=255),
+            "bucket": require_text("container", self.container, longest=255),
+            "prefix": _prefix(self.prefix),
+            "domain": given(self.domain),
+            "region": given(self.region),
+            "application_credential": self.application_credential,
+        }
+        keys = {"username": self.username, "password": self.password, "temp_url_key": given(self.temp_url_key)}
+        return StoreSpec(DataStoreKind.SWIFT, config, {name: key for name, key in keys.items() if key})
+
+
 @strawberry.input(description="A folder of the server's machine, below one that its operator has named.")
 class LocalStoreInput:
     path: str = strawberry.field(description="The folder; symbolic links in it are followed before it is judged.")
@@ -322,7 +412,8 @@ def _prefix(text: str | None) -> str:
 
 
 def _one_kind(
-    settings: Settings, kinds: dict[str, S3StoreInput | AzureStoreInput | LocalStoreInput | None]
+    settings: Settings,
+    kinds: Mapping[str, S3StoreInput | AzureStoreInput | GcsStoreInput | SwiftStoreInput | LocalStoreInput | None],
 ) -> StoreSpec | None:
     chosen = {name: value for name, value in kinds.items() if given(value) is not None}
     if len(chosen) > 1:
@@ -337,12 +428,15 @@ class CreateDataStoreInput:
     is_default: bool = strawberry.field(default=False, description="Whether new files go here unless a store is named.")
     s3: S3StoreInput | None = strawberry.field(default=UNSET, description="A bucket of S3.")
     azure: AzureStoreInput | None = strawberry.field(default=UNSET, description="A container of Azure.")
+    gcs: GcsStoreInput | None = strawberry.field(default=UNSET, description="A bucket of Google Cloud Storage.")
+    swift: SwiftStoreInput | None = strawberry.field(default=UNSET, description="A container of OpenStack Swift.")
     local: LocalStoreInput | None = strawberry.field(default=UNSET, description="A local folder.")
 
     def spec(self, settings: Settings) -> StoreSpec:
-        spec = _one_kind(settings, {"s3": self.s3, "azure": self.azure, "local": self.local})
+        kinds = {"s3": self.s3, "azure": self.azure, "gcs": self.gcs, "swift": self.swift, "local": self.local}
+        spec = _one_kind(settings, kinds)
         if spec is None:
-            raise BadUserInputError("Give exactly one kind of store: s3, azure or local.")
+            raise BadUserInputError(f"Give exactly one kind of store: {', '.join(kinds)}.")
         return spec
 
 
@@ -355,9 +449,13 @@ class UpdateDataStoreInput:
     azure: AzureStoreInput | None = strawberry.field(
         default=UNSET, description="The same container with other credentials."
     )
+    gcs: GcsStoreInput | None = strawberry.field(default=UNSET, description="The same bucket with another key.")
+    swift: SwiftStoreInput | None = strawberry.field(
+        default=UNSET, description="The same container with other credentials."
+    )
 
     def spec(self, settings: Settings) -> StoreSpec | None:
-        return _one_kind(settings, {"s3": self.s3, "azure": self.azure})
+        return _one_kind(settings, {"s3": self.s3, "azure": self.azure, "gcs": self.gcs, "swift": self.swift})
 
 
 @strawberry.input(description="A store to try out.")

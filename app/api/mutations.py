@@ -511,18 +511,18 @@ def _soon_verified(context: Context, found: dict[str, list[adoptions.Found]]) ->
 async def _try_out(context: Context, spec: data_stores.StoreSpec, name: str) -> None:
     """Refuses a store that does not work, or that the server may not reach."""
     try:
-        if endpoint := spec.config.get("endpoint_url"):
+        if endpoint := spec.config.get("endpoint_url") or spec.config.get("auth_url"):
             await context.check_endpoint(endpoint)
         async with context.trial(spec, name) as store:
             await probe(store, data_stores.probe_key(str(spec.config.get("prefix") or "")))
     except ForbiddenAddressError as error:
-        raise BadUserInputError(f"endpointUrl: {error}.") from error
+        raise BadUserInputError(f"The store may not be used: {error}.") from error
     except Unavailable as error:
         raise StoreUnavailableError(f"The store cannot be reached: {error.cause}.") from error
     except StoreError as error:
         raise BadUserInputError(f"The store does not work: {error.cause}.") from error
     except OSError as error:
-        raise BadUserInputError(f"endpointUrl cannot be resolved: {error}.") from error
+        raise BadUserInputError(f"The store's address cannot be resolved: {error}.") from error
 
 
 async def _store(context: Context, text: str) -> data_stores.DataStore:

@@ -38,7 +38,7 @@ group = typer.Typer(help="Data: immutable files.", no_args_is_help=True)
 _SUMMARY = "id name size tags status createdAt aliases { name }"
 _WHOLE = (
     f"{_SUMMARY} uri mediaType origin statusReason properties createdBy {{ name }} purgedAt purgeReason"
-    " checksums { md5 sha1 sha256 evidence }"
+    " checksums { md5 sha1 sha256 evidence } store { name } storageUri"
 )
 _PARTS_AT_ONCE = 4
 _ATTEMPTS = 5
@@ -463,6 +463,9 @@ def _describe(datum: dict[str, Any]) -> Any:
             "tags": ", ".join(datum["tags"]) or None,
             "properties": orjson.dumps(datum["properties"]).decode() if datum["properties"] else None,
             "aliases": ", ".join(alias["name"] for alias in datum["aliases"]) or None,
+            "store": f"{datum['store']['name']}, {datum['storageUri']}"
+            if datum["storageUri"]
+            else datum["store"]["name"],
             "created": datum["createdAt"],
             "by": datum["createdBy"] and datum["createdBy"]["name"],
             "purged": datum["purgedAt"] and f"{datum['purgedAt']}: {datum['purgeReason']}",

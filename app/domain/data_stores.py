@@ -192,7 +192,7 @@ def probe_key(prefix: str) -> str:
 def check_same_place(store: DataStore, spec: StoreSpec) -> None:
     if spec.kind != store.kind:
         raise BadUserInputError(f"Store {store.name!r} is {store.kind}; it cannot become {spec.kind}.")
-    for name in ("bucket", "account", "prefix", "endpoint_url", "path"):
+    for name in ("bucket", "account", "project", "prefix", "endpoint_url", "auth_url", "path"):
         if spec.config.get(name) != store.config.get(name):
             raise BadUserInputError(
                 f"Store {store.name!r} has {name} {store.config.get(name)!r}, where its files are; add another store"

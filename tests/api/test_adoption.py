@@ -13,11 +13,9 @@ import aiohttp
 import pytest
 
 from app.stores.base import Store
-from app.stores.local import LocalStore
-from tests.api.test_stores import _CREATE, _DATUM, _azure, _keep_house, _s3, _verified
+from tests.api.test_stores import _CREATE, _DATUM, _keep_house, _verified
 from tests.conftest import LiveServer
-from tests.stores import servers
-from tests.stores.kinds import azure_store, s3_store
+from tests.stores.kinds import KINDS, kind_of
 
 _ADOPT = """mutation($i: AdoptDatumInput!) { adoptDatum(input: $i) { created
     datum { id name size origin status storageUri tags properties downloadUrl aliases { name } } } }"""
@@ -58,23 +56,12 @@ class Place:
         return execution
 
 
-@pytest.fixture(params=["s3", "azure", "local"])
-async def place(
-    request: pytest.FixtureRequest, server: LiveServer, seaweedfs: str, azurite: str, tmp_path: Path
-) -> AsyncIterator[Place]:
-    outside: Store
-    if request.param == "s3":
-        kind: dict[str, Any] = {"s3": _s3(seaweedfs, prefix=None)}
-        outside, prefix = s3_store(seaweedfs), f"s3://{servers.BUCKET}"
-    elif request.param == "azure":
-        kind, outside = {"azure": _azure(azurite)}, azure_store(azurite)
-        prefix = f"azure://{servers.AZURE_ACCOUNT}/{servers.BUCKET}"
-    else:
-        folder = tmp_path / "roots" / "mine"
-        folder.mkdir(parents=True)
-        kind, outside, prefix = {"local": {"path": str(folder)}}, LocalStore("mine", folder), "local://mine"
-    await server.run(_CREATE, i={"project": await server.project_id(), "name": "mine", **kind})
-    yield Place(server, outside, prefix)
+@pytest.fixture(params=KINDS)
+async def place(request: pytest.FixtureRequest, server: LiveServer, tmp_path: Path) -> AsyncIterator[Place]:
+    kind = kind_of(request.param, request, tmp_path)
+    await server.run(_CREATE, i={"project": await server.project_id(), "name": "mine", **kind.spec})
+    outside = kind.open()
+    yield Place(server, outside, kind.address)
     await outside.aclose()
 
 

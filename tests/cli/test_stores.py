@@ -11,14 +11,16 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import pytest
 
+from app.stores.base import NotFound, Store
 from tests.conftest import LiveServer
 from tests.running import environment, waymark
 from tests.stores import servers
-from tests.stores.kinds import s3_store
+from tests.stores.kinds import KINDS, kind_of
 
 _PARTS = "query($id: ID!) { upload(id: $id) { parts { nodes { number offset size url } } } }"
 
@@ -74,17 +76,53 @@ async def test_a_store_is_added_listed_checked_and_given_new_keys(shell: _Shell,
     assert (await shell.run("store", "check", "nope")).returncode == 4
 
 
-async def test_an_object_is_adopted_and_pulled(shell: _Shell, seaweedfs: str) -> None:
-    await shell.succeeds(*shell.add)
-    outside = s3_store(seaweedfs)
-    await outside.delete("theirs/data.csv")
-    await outside.create("theirs/data.csv", b"1,2")
+@pytest.mark.parametrize("name", KINDS)
+async def test_a_file_is_pushed_named_pulled_adopted_and_purged_on_every_store(
+    server: LiveServer, shell: _Shell, request: pytest.FixtureRequest, tmp_path: Path, name: str
+) -> None:
+    kind = kind_of(name, request, tmp_path)
+
+    async def succeeds(*arguments: str) -> str:
+        done = await shell.run(*arguments, **kind.environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "tried out" in await succeeds("store", "add", name, "mine", *kind.arguments, "--default")
+    assert "mine works" in await succeeds("store", "check", "mine")
+    if name != "local":
+        assert "new credentials" in await succeeds("store", "rotate", name, "mine", *kind.arguments)
+    content = random.Random(1).randbytes(100_000)
+    (shell.home / "w.bin").write_bytes(content)
+    await succeeds("data", "push", "w.bin", "--alias", "model-prod")
+    await succeeds("data", "pull", "model-prod", "--to", "back.bin")
+    assert (shell.home / "back.bin").read_bytes() == content
+    datum = json.loads(await succeeds("data", "show", "datum://model-prod", "--output", "json"))
+    key = datum["storageUri"].removeprefix(f"{kind.address}/")
+
+    outside, theirs = kind.open(), f"theirs/{uuid4()}.csv"
+    await outside.create(theirs, b"1,2")
+    address = f"{kind.address}/{theirs}"
+    assert "Adopted" in await succeeds("data", "adopt", address, "--alias", "theirs")
+    assert "Known already" in await succeeds("data", "adopt", address)
+    await succeeds("data", "pull", "theirs", "--to", "theirs.csv")
+    assert (shell.home / "theirs.csv").read_bytes() == b"1,2"
+
+    assert (await outside.stat(key)).size == len(content)
+    await succeeds("alias", "delete", "model-prod")
+    await succeeds("data", "purge", "datum://" + datum["id"], "--reason", "done")
+    async with asyncio.timeout(30):
+        while await _is_there(outside, key):
+            await asyncio.sleep(0.1)
+    assert (await outside.stat(theirs)).size == 3
     await outside.aclose()
-    address = f"s3://{servers.BUCKET}/theirs/data.csv"
-    assert "Adopted data.csv" in await shell.succeeds("data", "adopt", address, "--alias", "theirs")
-    assert "Known already" in await shell.succeeds("data", "adopt", address)
-    await shell.succeeds("data", "pull", "theirs")
-    assert (shell.home / "data.csv").read_bytes() == b"1,2"
+
+
+async def _is_there(store: Store, key: str) -> bool:
+    try:
+        await store.stat(key)
+    except NotFound:
+        return False
+    return True
 
 
 async def test_a_file_of_several_parts_is_pushed_to_s3_and_pulled_back(shell: _Shell) -> None:
