@@ -545,7 +545,7 @@ class AdoptDatumInput:
     def address(self) -> Reference:
         reference = parse_reference(self.reference)
         if reference.address is None or reference.address.is_pattern:
-            raise BadUserInputError(f"{self.reference!r} is no address of one object, such as s3://bucket/key.")
+            raise BadUserInputError(f"{reference.text!r} is no address of one object, such as s3://bucket/key.")
         return reference
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Self
 from uuid import UUID
 
@@ -424,6 +425,7 @@ class Mutation:
     async def create_execution(self, info: Info, input: inputs.CreateExecutionInput) -> CreateExecutionPayload:
         context = info.context
         project_id, spec = read_id("project", input.project), input.spec()
+        await _check_web(context, project_id, spec.inputs)
         found = await _find(context, project_id, executions.store_references(spec.inputs))
         async with context.write(Scope.WRITE, project_id) as connection:
             claim = await _claim(connection, context, project_id, "createExecution", input)
@@ -442,6 +444,7 @@ class Mutation:
             raise BadUserInputError("parameters is not a JSON object.")
         specs = [each.spec() for each in given(input.inputs) or ()]
         renewed = await context.loaders.inputs_of_execution.load(original.id) if input.reresolve else []
+        await _check_web(context, original.project_id, specs)
         found = await _find(context, original.project_id, executions.store_references([*specs, *renewed]))
         async with context.write(Scope.WRITE, original.project_id) as connection:
             claim = await _claim(connection, context, original.project_id, "copyExecution", input)
@@ -453,6 +456,7 @@ class Mutation:
                 reresolve=input.reresolve,
                 inputs=specs,
                 parameters=parameters or {},
+                secrets=context.secrets,
                 claim=claim,
                 found=found,
             )
@@ -471,6 +475,7 @@ class Mutation:
     async def create_task(self, info: Info, input: inputs.CreateTaskInput) -> CreateTaskPayload:
         context = info.context
         project_id, template = read_id("project", input.project), input.execution_spec()
+        await _check_web(context, project_id, template.inputs)
         found = await _find(context, project_id, executions.store_references(template.inputs))
         async with context.write(Scope.WRITE, project_id) as connection:
             claim = await _claim(connection, context, project_id, "createTask", input)
@@ -500,6 +505,24 @@ async def _find(
     context.caller.require(Scope.WRITE, project_id)
     stores = await context.loaders.stores_of_project.load(project_id)
     return await adoptions.find(stores, wanted, context.store)
+
+
+async def _check_web(context: Context, project_id: UUID, specs: Sequence[executions.InputSpec]) -> None:
+    """Refuses addresses of HTTP(S) within the server's own network, as far as they can be told now.
+
+    Who fetches them checks them again, with every redirect; a name may also mean something there alone.
+    """
+    wanted = executions.web_references(specs)
+    if not wanted:
+        return
+    context.caller.require(Scope.WRITE, project_id)
+    for reference in wanted:
+        try:
+            await context.check_endpoint(str(reference.url))
+        except ForbiddenAddressError as error:
+            raise BadUserInputError(f"{reference.text} cannot be used: {error}.") from error
+        except OSError:
+            continue
 
 
 def _soon_verified(context: Context, found: dict[str, list[adoptions.Found]]) -> None:

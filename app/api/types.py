@@ -764,12 +764,14 @@ class ExecutionInput:
 
 @strawberry.type(description="One file of an input: what was written, and what it meant at creation.")
 class ExecutionInputFile:
-    reference: str = strawberry.field(description="As the user wrote it, for example datum://model-prod.")
+    reference: str = strawberry.field(
+        description="As the user wrote it, for example datum://model-prod; credentials in an address read ***."
+    )
     alias_version: int | None = strawberry.field(description="The alias's version that gave the file.")
     filename: str | None = strawberry.field(description="What the command sees it as, where that was asked for.")
     record: strawberry.Private[executions.InputFile]
 
-    @strawberry.field(description="The exact file it meant at creation.")
+    @strawberry.field(description="The exact file it meant at creation; null for an HTTP(S) address.")
     def datum(self, info: Info) -> Datum | None:
         return cast(Datum | None, _datum(info, self.record.datum_id))
 

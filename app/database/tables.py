@@ -415,6 +415,7 @@ execution_input_file = Table(
     Column("alias_id", Uuid),
     Column("alias_version", Integer),
     Column("filename", Text),
+    Column("secret_url", Text),
     PrimaryKeyConstraint("input_id", "position"),
     _within_project("datum_id", "datum"),
     ForeignKeyConstraint(["alias_id", "alias_version"], ["alias_history.alias_id", "alias_history.version"]),

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from app.domain.datums import Datum
 from app.domain.filters import any_of, contains_all, identity, moment_filter
 from app.domain.idempotency import Claim
 from app.domain.paging import Listing, Order
-from app.domain.references import Reference, datum_fault, parse_reference
+from app.domain.references import MASK, Reference, datum_fault, parse_reference, without_credentials
 from app.domain.secrets import SecretBox
 from app.domain.validation import require_file_name, require_object, require_tags, require_text
 from app.errors import BadUserInputError, NotFoundError, WrongStateError
@@ -106,6 +107,8 @@ class InputFile:
     alias_id: UUID | None
     alias_version: int | None
     filename: str | None
+    #: An address of HTTP(S) with its credentials, encrypted; null where it has none.
+    secret_url: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,8 @@ class _WantedFile:
     alias_id: UUID | None = None
     alias_version: int | None = None
     filename: str | None = None
+    is_web: bool = False
+    secret_url: str | None = None
 
 
 _EXECUTION = columns(Execution, "execution")
@@ -180,10 +185,12 @@ _CREATE = Statement(f"""
     WITH wanted AS (
         SELECT * FROM unnest(
             :input_positions ::smallint[], :positions ::integer[], :references ::text[], :datum_ids ::uuid[],
-            :aliases ::text[], :alias_ids ::uuid[], :alias_versions ::integer[], :filenames ::text[]
-        ) AS wanted (input_position, position, reference, datum_id, alias, alias_id, alias_version, filename)
+            :aliases ::text[], :alias_ids ::uuid[], :alias_versions ::integer[], :filenames ::text[],
+            :are_web ::boolean[], :secret_urls ::text[]
+        ) AS wanted (input_position, position, reference, datum_id, alias, alias_id, alias_version, filename,
+            is_web, secret_url)
     ), resolved AS (
-        SELECT wanted.input_position, wanted.position, wanted.reference, wanted.filename,
+        SELECT wanted.input_position, wanted.position, wanted.reference, wanted.filename, is_web, secret_url,
             coalesce(wanted.datum_id, alias.datum_id) AS datum_id,
             coalesce(wanted.alias_id, alias.id) AS alias_id,
             coalesce(wanted.alias_version, alias.version) AS alias_version
@@ -195,7 +202,7 @@ _CREATE = Statement(f"""
     ), fault AS (
         SELECT resolved.input_position, resolved.position, locked.id, locked.status, locked.purged_at
         FROM resolved LEFT JOIN locked ON locked.id = resolved.datum_id
-        WHERE locked.status IS DISTINCT FROM 'AVAILABLE'
+        WHERE locked.status IS DISTINCT FROM 'AVAILABLE' AND NOT is_web
         ORDER BY 1, 2 LIMIT 1
     ), numbered AS (
         UPDATE project SET last_execution_number = last_execution_number + cardinality(:parameter_sets ::jsonb[])
@@ -219,9 +226,10 @@ _CREATE = Statement(f"""
         RETURNING id, execution_id, position
     ), file AS (
         INSERT INTO execution_input_file
-            (project_id, execution_id, input_id, position, reference, datum_id, alias_id, alias_version, filename)
+            (project_id, execution_id, input_id, position, reference, datum_id, alias_id, alias_version, filename,
+            secret_url)
         SELECT :project_id, input.execution_id, input.id, resolved.position, resolved.reference, resolved.datum_id,
-            resolved.alias_id, resolved.alias_version, resolved.filename
+            resolved.alias_id, resolved.alias_version, resolved.filename, resolved.secret_url
         FROM resolved JOIN input ON input.position = resolved.input_position
     )
     SELECT fault.input_position, fault.position, fault.id, fault.status, fault.purged_at, {_EXECUTION}
@@ -339,7 +347,7 @@ async def create_execution(
     if claim and claim.replayed:
         return (await load_executions(connection, [claim.result_id]))[claim.result_id]
     adopted = await _adopt(connection, caller, project_id, found)
-    files = _parse_inputs(list(enumerate(spec.inputs)), adopted)
+    files = _parse_inputs(list(enumerate(spec.inputs)), adopted, secrets)
     (execution,) = await _create(connection, caller, project_id, spec, _encrypted(spec, secrets), files, claim=claim)
     await _warn_of_changes(connection, [execution], adopted)
     return execution
@@ -358,7 +366,7 @@ async def create_executions_of_task(
 ) -> None:
     """Makes one execution for each parameter set, all pinned to the same files by one resolution of the references."""
     adopted = await _adopt(connection, caller, project_id, found)
-    files = _parse_inputs(list(enumerate(template.inputs)), adopted)
+    files = _parse_inputs(list(enumerate(template.inputs)), adopted, secrets)
     if len(files) * len(parameter_sets) > _MOST_FILES_OF_TASK:
         raise BadUserInputError(
             f"{len(parameter_sets)} executions of {len(files)} input files each are too many for one task; expected at"
@@ -380,6 +388,7 @@ async def copy_execution(
     reresolve: bool,
     inputs: Sequence[InputSpec],
     parameters: Mapping[str, Any],
+    secrets: SecretBox,
     claim: Claim | None,
     found: Mapping[str, list[Found]],
 ) -> Execution:
@@ -402,7 +411,9 @@ async def copy_execution(
     specs += replaced.values()
     fresh = [(place, spec) for place, spec in enumerate(specs) if reresolve or spec.name in given]
     adopted = await _adopt(connection, caller, original.project_id, found)
-    files = _parse_inputs(fresh, adopted)
+    files_before = [InputFile(*row) for row in await _FILES.fetch(connection, execution_id=original.id)]
+    secret_urls = {file.reference: file.secret_url for file in files_before if file.secret_url}
+    files = _parse_inputs(fresh, adopted, secrets, secret_urls)
     if not reresolve:
         kept = {each.id: each.position for each in earlier if each.name not in given}
         files += [
@@ -413,8 +424,10 @@ async def copy_execution(
                 alias_id=file.alias_id,
                 alias_version=file.alias_version,
                 filename=file.filename,
+                is_web=file.datum_id is None,
+                secret_url=file.secret_url,
             )
-            for file in [InputFile(*row) for row in await _FILES.fetch(connection, execution_id=original.id)]
+            for file in files_before
             if file.input_id in kept
         ]
     spec = ExecutionSpec(
@@ -532,7 +545,7 @@ async def _create(
             {
                 "position": place,
                 "name": each.name,
-                "references": each.references,
+                "references": [without_credentials(text) for text in each.references],
                 "filename": each.filename,
                 "keep_directories": each.keep_directories,
                 "optional": each.optional,
@@ -547,6 +560,8 @@ async def _create(
         alias_ids=[file.alias_id for file in files],
         alias_versions=[file.alias_version for file in files],
         filenames=[file.filename for file in files],
+        are_web=[file.is_web for file in files],
+        secret_urls=[file.secret_url for file in files],
     )
     input_position, position, datum_id, status, purged_at, *values = rows[0]
     if input_position is not None:
@@ -613,7 +628,19 @@ def store_references(inputs: Sequence[InputSpec | ExecutionInput]) -> list[Refer
     return [reference for reference in parsed if reference.address is not None]
 
 
-def _parse_inputs(inputs: Sequence[tuple[int, InputSpec]], adopted: Mapping[str, list[Adopted]]) -> list[_WantedFile]:
+def web_references(inputs: Sequence[InputSpec]) -> list[Reference]:
+    """Those of the inputs' references that are addresses of HTTP(S)."""
+    parsed = [parse_reference(text) for spec in inputs for text in spec.references if text.startswith("http")]
+    return [reference for reference in parsed if reference.url is not None]
+
+
+def _parse_inputs(
+    inputs: Sequence[tuple[int, InputSpec]],
+    adopted: Mapping[str, list[Adopted]],
+    secrets: SecretBox,
+    secret_urls: Mapping[str, str] = MappingProxyType({}),
+) -> list[_WantedFile]:
+    """`secret_urls` has what is known, encrypted, of addresses whose credentials read ***."""
     files = []
     for place, spec in inputs:
         for text in spec.references:
@@ -621,7 +648,18 @@ def _parse_inputs(inputs: Sequence[tuple[int, InputSpec]], adopted: Mapping[str,
                 reference = parse_reference(text)
             except BadUserInputError as error:
                 raise BadUserInputError(f"Input {spec.name!r}: {error.message}") from error
-            if reference.address is None:
+            if reference.url is not None:
+                secret_url = None
+                if reference.url != reference.text:
+                    secret_url = secrets.encrypt(reference.url)
+                elif f"://{MASK}@" in reference.text:
+                    if reference.text not in secret_urls:
+                        raise BadUserInputError(f"Input {spec.name!r}: {reference.text} lacks its credentials.")
+                    secret_url = secret_urls[reference.text]
+                files.append(
+                    _WantedFile(place, reference.text, None, filename=spec.filename, is_web=True, secret_url=secret_url)
+                )
+            elif reference.address is None:
                 files.append(
                     _WantedFile(place, text, reference.datum_id, alias=reference.alias, filename=spec.filename)
                 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from app.database.statements import Connection, Row, Statement
@@ -16,6 +17,10 @@ _SCHEME = "datum://"
 
 #: How many parts of an address name the container of the key: a bucket; an account or project, and a container in it.
 _CONTAINERS = {"s3": 1, "gs": 1, "azure": 2, "swift": 2, "local": 1}
+_WEB = ("http", "https")
+_LONGEST_URL = 8192
+#: What is shown of credentials.
+MASK = "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +43,14 @@ class StoreAddress:
 class Reference:
     """A reference as written, and the one thing it names: a datum by id, an alias of the project, or an object."""
 
+    #: Without the credentials that an address of HTTP(S) may have.
     text: str
     datum_id: UUID | None = None
     alias: str | None = None
     #: An object in a store; it may be a pattern where several files are meant.
     address: StoreAddress | None = None
+    #: An address of HTTP(S), credentials and all.
+    url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +62,19 @@ class Resolution:
 
 
 def parse_reference(text: str) -> Reference:
-    """Reads `datum://<id>`, `datum://<alias>` or an address in a store.
+    """Reads `datum://<id>`, `datum://<alias>`, an address in a store, or one of HTTP(S).
 
     What has the form of an id is one, never an alias.
     """
     scheme, separator, rest = text.partition("://")
     if separator and scheme in _CONTAINERS:
         return Reference(text, address=_parse_address(text, scheme, rest))
+    if separator and scheme in _WEB:
+        return Reference(_checked_url(text), url=text)
     if not text.startswith(_SCHEME):
         raise BadUserInputError(
-            f"{text!r} is no reference to a file; expected datum://<id>, datum://<alias> or a store's address such as"
-            " s3://bucket/key."
+            f"{without_credentials(text)!r} is no reference to a file; expected datum://<id>, datum://<alias>, a"
+            " store's address such as s3://bucket/key, or https://…"
         )
     if is_id(rest):
         return Reference(text, datum_id=UUID(rest))
@@ -79,6 +89,28 @@ def _parse_address(text: str, scheme: str, rest: str) -> StoreAddress:
         names = "/".join(["<bucket>"] if depth == 1 else ["<account>", "<container>"])
         raise BadUserInputError(f"{text!r} is no address of an object; expected {scheme}://{names}/<key>.")
     return StoreAddress(scheme, container, key)
+
+
+def without_credentials(text: str) -> str:
+    """A reference as it may be shown: user and password of an address of HTTP(S) read ***."""
+    scheme, separator, rest = text.partition("://")
+    place, slash, path = rest.partition("/")
+    _, at, host = place.rpartition("@")
+    if not separator or not at or scheme in _CONTAINERS:
+        return text
+    return f"{scheme}://{MASK}@{host}{slash}{path}"
+
+
+def _checked_url(text: str) -> str:
+    shown = without_credentials(text)
+    try:
+        parts = urlsplit(text)
+        sound = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        sound = False
+    if not sound or not text.isprintable() or " " in text or len(text) > _LONGEST_URL:
+        raise BadUserInputError(f"{shown!r} is no address of HTTP; expected a form such as https://host/path.")
+    return shown
 
 
 def parse_datum(text: str) -> Reference:
@@ -179,6 +211,10 @@ def datum_fault(
             )
         if reference.address is not None:
             return NotFoundError(f"{reference.text} has not been adopted{when}; adoptDatum makes a datum of an object.")
+        if reference.url is not None:
+            return BadUserInputError(
+                f"{reference.text} is no file of this project; only executions take such an input."
+            )
         return NotFoundError(f"There is no datum {reference.datum_id} in this project.")
     if status == "PURGED" and purged_at is not None:
         return DatumPurgedError(

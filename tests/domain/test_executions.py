@@ -40,6 +40,7 @@ async def _copy(world: World, execution: Execution, **options: Any) -> Execution
             world.caller,
             execution,
             **{"title": None, "reresolve": False, "inputs": [], "parameters": {}, "claim": None, **options},
+            secrets=world.secrets,
             found={},
         )
 
