@@ -272,8 +272,10 @@ class AzureStore:
             elif code in ("Md5Mismatch", "InvalidMd5"):
                 kind = ChecksumMismatch
             else:
-                kind = Unavailable if status >= 500 else Forbidden
-            raise kind(self.name, operation, key, f"{code} (HTTP {status})") from error
+                # without a status, the answer broke off
+                kind = Unavailable if status >= 500 or status in (0, 408, 429) else Forbidden
+            cause = f"{code} (HTTP {status})" if status else str(error)
+            raise kind(self.name, operation, key, cause) from error
         except (AzureError, ValueError) as error:
             raise Unsupported(self.name, operation, key, str(error)) from error
 

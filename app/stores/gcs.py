@@ -13,7 +13,7 @@ import hashlib
 import io
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import uuid4
@@ -43,7 +43,7 @@ from app.stores.base import (
     require_arrival,
     require_parts,
 )
-from app.stores.web import CHUNK, WebSession
+from app.stores.web import WebSession
 from app.transfer.guard import NetworkGuard
 
 _MEBIBYTE = 1024 * 1024
@@ -74,23 +74,32 @@ class GcsStore:
         self._web = WebSession(name, guard)
         self._identity = _Identity(name, service_account_key, self._web)
 
-    @asynccontextmanager
-    async def _request(
+    async def _ask(
         self,
         operation: str,
         key: str,
         method: str,
         url: str,
+        parameters: Mapping[str, str],
         *,
         headers: Mapping[str, str] | None = None,
         **options: Any,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        authorization = {"Authorization": f"Bearer {await self._identity.token(operation, key)}"}
+    ) -> Any:
+        """The JSON that an authorised request is answered with."""
+        headers = await self._authorized(operation, key) | dict(headers or {})
+        with self._failures(operation, key):
+            answer = await self._web.ask(
+                operation, key, method, f"{url}?{urlencode(parameters)}", headers=headers, **options
+            )
+        return orjson.loads(answer.body or b"null")
+
+    async def _authorized(self, operation: str, key: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {await self._identity.token(operation, key)}"}
+
+    @contextmanager
+    def _failures(self, operation: str, key: str) -> Iterator[None]:
         try:
-            async with self._web.request(
-                operation, key, method, url, headers={**authorization, **(headers or {})}, **options
-            ) as response:
-                yield response
+            yield
         except NotFound as error:
             if "The specified bucket" in error.cause:
                 raise BucketMissing(self.name, operation, key, error.cause) from error
@@ -100,8 +109,7 @@ class GcsStore:
         return f"{self._objects}/{quote(key, safe='')}"
 
     async def stat(self, key: str) -> Stat:
-        async with self._request("stat", key, "GET", self._object(key), params={"fields": _FIELDS}) as response:
-            return _stat(orjson.loads(await response.read()))
+        return _stat(await self._ask("stat", key, "GET", self._object(key), {"fields": _FIELDS}))
 
     @asynccontextmanager
     async def open(self, key: str, *, if_match: str | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -110,8 +118,12 @@ class GcsStore:
             if not if_match.isdecimal():
                 raise PreconditionFailed(self.name, "open", key, f"{if_match} is no generation of an object")
             parameters["ifGenerationMatch"] = if_match
-        async with self._request("open", key, "GET", self._object(key), params=parameters) as response:
-            yield response.content.iter_chunked(CHUNK)
+        url = f"{self._object(key)}?{urlencode(parameters)}"
+        async with AsyncExitStack() as stack:
+            headers = await self._authorized("open", key)
+            with self._failures("open", key):
+                chunks = await stack.enter_async_context(self._web.stream("open", key, url, headers))
+            yield chunks
 
     async def create(self, key: str, content: bytes) -> Stat:
         boundary = uuid4().hex
@@ -134,26 +146,25 @@ class GcsStore:
             ]
         )
         try:
-            async with self._request(
+            made = await self._ask(
                 "create",
                 key,
                 "POST",
                 f"{self._url}/upload/storage/v1/b/{quote(self._bucket, safe='')}/o",
-                params={"uploadType": "multipart", "ifGenerationMatch": "0", "fields": _FIELDS},
+                {"uploadType": "multipart", "ifGenerationMatch": "0", "fields": _FIELDS},
                 headers={"Content-Type": f"multipart/related; boundary={boundary}"},
                 data=body,
-            ) as response:
-                return _stat(orjson.loads(await response.read()))
+            )
         except PreconditionFailed as error:
             raise AlreadyExists(self.name, "create", key, "there is an object already") from error
+        return _stat(made)
 
     async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[Entry]:
         parameters = {"prefix": prefix, "fields": "nextPageToken,items(name,size,generation)"}
         if after > prefix:
             parameters["startOffset"] = after
         while True:
-            async with self._request("list", prefix, "GET", self._objects, params=parameters) as response:
-                page = orjson.loads(await response.read())
+            page = await self._ask("list", prefix, "GET", self._objects, parameters)
             for each in page.get("items", ()):
                 if each["name"] > after:
                     yield Entry(each["name"], int(each["size"]), str(each["generation"]))
@@ -225,15 +236,15 @@ class GcsStore:
     async def _compose(self, key: str, components: Sequence[tuple[str, str]], *, create_only: bool = False) -> str:
         """Makes one object of up to 32; returns its generation."""
         sources = [{"name": name, "generation": generation} for name, generation in components]
-        async with self._request(
+        made = await self._ask(
             "compose",
             key,
             "POST",
             f"{self._object(key)}/compose",
-            params={"fields": "generation", **({"ifGenerationMatch": "0"} if create_only else {})},
+            {"fields": "generation", **({"ifGenerationMatch": "0"} if create_only else {})},
             json={"sourceObjects": sources, "destination": {"contentType": "application/octet-stream"}},
-        ) as response:
-            return str(orjson.loads(await response.read())["generation"])
+        )
+        return str(made["generation"])
 
     async def abort_upload(self, key: str, session: str) -> None:
         if session:
@@ -241,11 +252,8 @@ class GcsStore:
             await asyncio.gather(*(self.delete(each) for each in left))
 
     async def delete(self, key: str) -> None:
-        try:
-            async with self._request("delete", key, "DELETE", self._object(key)):
-                pass
-        except NotFound:
-            return
+        with suppress(NotFound):
+            await self._ask("delete", key, "DELETE", self._object(key), {})
 
     async def aclose(self) -> None:
         await self._identity.aclose()

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import aioboto3
+import aiohttp
 from aiobotocore.config import AioConfig
 from aiohttp.abc import AbstractResolver
 from botocore import exceptions as boto
@@ -259,7 +260,7 @@ class S3Store:
             raise kind(self.name, operation, key, cause) from error
         except boto.NoCredentialsError as error:
             raise BadCredentials(self.name, operation, key, "there are no credentials") from error
-        except (boto.ConnectionError, boto.HTTPClientError, TimeoutError, OSError) as error:
+        except (boto.ConnectionError, boto.HTTPClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(self.name, operation, key, _innermost(error)) from error
         except boto.BotoCoreError as error:
             raise Unsupported(self.name, operation, key, str(error)) from error

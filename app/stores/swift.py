@@ -12,13 +12,12 @@ import hashlib
 import hmac
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-import aiohttp
 import orjson
 
 from app.stores.base import (
@@ -40,7 +39,7 @@ from app.stores.base import (
     require_arrival,
     require_parts,
 )
-from app.stores.web import CHUNK, WebSession
+from app.stores.web import Answer, WebSession
 from app.transfer.guard import NetworkGuard
 
 _MEBIBYTE = 1024 * 1024
@@ -117,21 +116,20 @@ class SwiftStore:
 
     async def _ask_tempauth(self) -> _Session:
         credentials = {"X-Auth-User": self._login.username, "X-Auth-Key": self._login.password}
-        async with self._web.request("log in", "", "GET", self._login.auth_url, headers=credentials) as response:
-            headers = response.headers
-            if "X-Auth-Token" not in headers or "X-Storage-Url" not in headers:
-                raise Unsupported(self.name, "log in", "", f"{self._login.auth_url} does not speak like TempAuth")
-            lifetime = float(headers.get("X-Auth-Token-Expires", "3600"))
-            return _Session(
-                headers["X-Auth-Token"], headers["X-Storage-Url"].rstrip("/"), time.monotonic() + lifetime * 0.8
-            )
+        headers = (await self._web.ask("log in", "", "GET", self._login.auth_url, headers=credentials)).headers
+        if "X-Auth-Token" not in headers or "X-Storage-Url" not in headers:
+            raise Unsupported(self.name, "log in", "", f"{self._login.auth_url} does not speak like TempAuth")
+        lifetime = float(headers.get("X-Auth-Token-Expires", "3600"))
+        return _Session(
+            headers["X-Auth-Token"], headers["X-Storage-Url"].rstrip("/"), time.monotonic() + lifetime * 0.8
+        )
 
     async def _ask_keystone(self) -> _Session:
         url = f"{self._login.auth_url.rstrip('/')}/auth/tokens"
-        async with self._web.request("log in", "", "POST", url, json=self._login.body()) as response:
-            answer = orjson.loads(await response.read())
-            token = response.headers.get("X-Subject-Token")
+        answered = await self._web.ask("log in", "", "POST", url, json=self._login.body())
+        token = answered.headers.get("X-Subject-Token")
         try:
+            answer = orjson.loads(answered.body)
             expires = datetime.fromisoformat(answer["token"]["expires_at"])
             endpoints = [
                 endpoint
@@ -148,8 +146,7 @@ class SwiftStore:
         lifetime = (expires - datetime.now(UTC)).total_seconds()
         return _Session(token, str(endpoints[0]["url"]).rstrip("/"), time.monotonic() + lifetime * 0.8)
 
-    @asynccontextmanager
-    async def _request(
+    async def _ask(
         self,
         operation: str,
         method: str,
@@ -157,33 +154,31 @@ class SwiftStore:
         *,
         headers: Mapping[str, str] | None = None,
         parameters: Mapping[str, str] | None = None,
-        **options: Any,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An authorised request for an object, or for the container."""
+        data: bytes | None = None,
+    ) -> Answer:
+        """Asks, authorised, of an object, or of the container."""
 
-        def ask(session: _Session) -> Any:
+        async def ask(session: _Session) -> Answer:
             url = f"{session.url}/{quote(self._container)}" + ("" if key is None else f"/{quote(key)}")
-            authorised = {"X-Auth-Token": session.token, **(headers or {})}
             query = f"?{urlencode(parameters)}" if parameters else ""
-            return self._web.request(operation, key or "", method, url + query, headers=authorised, **options)
+            authorized = {"X-Auth-Token": session.token, **(headers or {})}
+            return await self._web.ask(operation, key or "", method, url + query, headers=authorized, data=data)
 
         session = await self._logged_in()
-        async with AsyncExitStack() as stack:
+        try:
             try:
-                response = await stack.enter_async_context(ask(session))
+                return await ask(session)
             except BadCredentials:
                 # tokens may be revoked before they expire
-                response = await stack.enter_async_context(ask(await self._logged_in(refused=session)))
-            except NotFound as error:
-                if key is None or method == "PUT":
-                    cause = f"there is no container {self._container!r} (HTTP 404)"
-                    raise BucketMissing(self.name, operation, key or "", cause) from error
-                raise
-            yield response
+                return await ask(await self._logged_in(refused=session))
+        except NotFound as error:
+            if key is None or method == "PUT":
+                cause = f"there is no container {self._container!r} (HTTP 404)"
+                raise BucketMissing(self.name, operation, key or "", cause) from error
+            raise
 
     async def stat(self, key: str) -> Stat:
-        async with self._request("stat", "HEAD", key) as response:
-            headers = response.headers
+        headers = (await self._ask("stat", "HEAD", key)).headers
         etag = headers.get("Etag", "").strip('"')
         attests = not _is_in_segments(headers) and "X-Object-Manifest" not in headers
         return Stat(int(headers["Content-Length"]), etag, etag, Expected(md5=etag if attests else None))
@@ -191,23 +186,32 @@ class SwiftStore:
     @asynccontextmanager
     async def open(self, key: str, *, if_match: str | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
         condition = {"If-Match": f'"{if_match.strip(chr(34))}"'} if if_match else {}
-        async with self._request("open", "GET", key, headers=condition) as response:
-            yield response.content.iter_chunked(CHUNK)
+
+        def stream(session: _Session) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+            url = f"{session.url}/{quote(self._container)}/{quote(key)}"
+            return self._web.stream("open", key, url, {"X-Auth-Token": session.token, **condition})
+
+        session = await self._logged_in()
+        async with AsyncExitStack() as stack:
+            try:
+                chunks = await stack.enter_async_context(stream(session))
+            except BadCredentials:
+                chunks = await stack.enter_async_context(stream(await self._logged_in(refused=session)))
+            yield chunks
 
     async def create(self, key: str, content: bytes) -> Stat:
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         headers = {**_ANY_BYTES, "If-None-Match": "*", "ETag": md5}
         try:
-            async with self._request("create", "PUT", key, headers=headers, data=content):
-                return Stat(len(content), md5, md5, Expected(md5=md5))
+            await self._ask("create", "PUT", key, headers=headers, data=content)
         except PreconditionFailed as error:
             raise AlreadyExists(self.name, "create", key, "there is an object already") from error
+        return Stat(len(content), md5, md5, Expected(md5=md5))
 
     async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[Entry]:
         while True:
             parameters = {"format": "json", "prefix": prefix, "marker": after}
-            async with self._request("list", "GET", None, parameters=parameters) as response:
-                page = orjson.loads(await response.read())
+            page = orjson.loads((await self._ask("list", "GET", None, parameters=parameters)).body)
             for each in page:
                 yield Entry(each["name"], each["bytes"], str(each.get("slo_etag") or each["hash"]).strip('"'))
             if not page:
@@ -266,14 +270,9 @@ class SwiftStore:
             for _, segment in sorted(segments.items())
         ]
         parameters, headers = {"multipart-manifest": "put"}, {**_ANY_BYTES, "If-None-Match": "*"}
-        try:
-            async with self._request(
-                "complete", "PUT", key, parameters=parameters, headers=headers, data=orjson.dumps(manifest)
-            ):
-                pass
-        except PreconditionFailed:
-            # there is an object: the same one, if a twin was faster; its size is compared next
-            pass
+        # where there is an object, it is the same one, if a twin was faster; its size is compared next
+        with suppress(PreconditionFailed):
+            await self._ask("complete", "PUT", key, parameters=parameters, headers=headers, data=orjson.dumps(manifest))
 
     async def abort_upload(self, key: str, session: str) -> None:
         if session:
@@ -282,18 +281,15 @@ class SwiftStore:
 
     async def delete(self, key: str) -> None:
         try:
-            async with self._request("delete", "HEAD", key) as response:
-                in_segments = _is_in_segments(response.headers)
+            in_segments = _is_in_segments((await self._ask("delete", "HEAD", key)).headers)
         except NotFound:
             return
         await self._delete(key, {"multipart-manifest": "delete"} if in_segments else {})
 
     async def _delete(self, key: str, parameters: Mapping[str, str] | None = None) -> None:
         try:
-            async with self._request(
-                "delete", "DELETE", key, headers={"Accept": "application/json"}, parameters=parameters
-            ) as response:
-                body = await response.read()
+            accept = {"Accept": "application/json"}
+            body = (await self._ask("delete", "DELETE", key, headers=accept, parameters=parameters)).body
         except NotFound:
             return
         # deleting with segments succeeds always, and tells of errors inside
@@ -322,25 +318,23 @@ class SwiftStore:
 
     async def _find_temp_url_key(self) -> str:
         """The key given, unless the store is seen to have others; else the container's, made if there is none."""
-        async with self._request("read the key of links", "HEAD", None) as response:
-            names = ("X-Container-Meta-Temp-Url-Key", "X-Container-Meta-Temp-Url-Key-2")
-            known = [response.headers[name] for name in names if name in response.headers]
+        found = (await self._ask("read the key of links", "HEAD", None)).headers
+        names = ("X-Container-Meta-Temp-Url-Key", "X-Container-Meta-Temp-Url-Key-2")
+        known = [found[name] for name in names if name in found]
         if self._temp_url_key is None:
             if not known:
                 # the same from every server process, which may all be doing this now
                 known = [hashlib.sha256(f"{self._container}\n{self._login.password}".encode()).hexdigest()]
-                async with self._request(
+                await self._ask(
                     "set the key of links", "POST", None, headers={"X-Container-Meta-Temp-URL-Key": known[0]}
-                ):
-                    pass
+                )
             return known[0]
         session = await self._logged_in()
         try:
-            async with self._web.request(
-                "read the key of links", "", "HEAD", session.url, headers={"X-Auth-Token": session.token}
-            ) as response:
-                names = ("X-Account-Meta-Temp-Url-Key", "X-Account-Meta-Temp-Url-Key-2")
-                known += [response.headers[name] for name in names if name in response.headers]
+            token = {"X-Auth-Token": session.token}
+            found = (await self._web.ask("read the key of links", "", "HEAD", session.url, headers=token)).headers
+            names = ("X-Account-Meta-Temp-Url-Key", "X-Account-Meta-Temp-Url-Key-2")
+            known += [found[name] for name in names if name in found]
         except Forbidden:
             # who may not see the account's keys is believed
             return self._temp_url_key
@@ -351,8 +345,8 @@ class SwiftStore:
     async def _find_digest(self) -> str:
         parts = urlsplit((await self._logged_in()).url)
         try:
-            async with self._web.request("read /info", "", "GET", f"{parts.scheme}://{parts.netloc}/info") as response:
-                digests = orjson.loads(await response.read())["tempurl"]["allowed_digests"]
+            answer = await self._web.ask("read /info", "", "GET", f"{parts.scheme}://{parts.netloc}/info")
+            digests = orjson.loads(answer.body)["tempurl"]["allowed_digests"]
         except (StoreError, orjson.JSONDecodeError, KeyError, TypeError):
             # not told to everybody
             return "sha256"

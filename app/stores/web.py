@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -24,8 +25,7 @@ from app.stores.base import (
 )
 from app.transfer.guard import NetworkGuard, guarded_connector
 
-#: Bytes that bodies are read by.
-CHUNK = 1024 * 1024
+_CHUNK = 1024 * 1024
 _MOST_OF_AN_ERROR = 4000
 _KINDS: dict[int, type[StoreError]] = {
     400: Unsupported,
@@ -50,6 +50,12 @@ _RETRIES = JitterRetry(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class WebSession:
     """A store's connections."""
 
@@ -69,23 +75,46 @@ class WebSession:
             )
         return self._session
 
+    async def ask(self, operation: str, key: str, method: str, url: str, **options: Any) -> Answer:
+        """The whole answer to a request; one that is none of success is a StoreError."""
+        async with AsyncExitStack() as stack:
+            with self._failures(operation, key):
+                response = await self._send(stack, operation, key, method, url, **options)
+                return Answer(response.headers, await response.read())
+
     @asynccontextmanager
-    async def request(
-        self, operation: str, key: str, method: str, url: str, **options: Any
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer to a request, its body yet to be read; an answer that is none of success is a StoreError."""
+    async def stream(
+        self, operation: str, key: str, url: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The body of an answer while it arrives; one that breaks off is a StoreError."""
+        async with AsyncExitStack() as stack:
+            with self._failures(operation, key):
+                response = await self._send(stack, operation, key, "GET", url, headers=headers)
+
+            async def chunks() -> AsyncIterator[bytes]:
+                with self._failures(operation, key):
+                    async for chunk in response.content.iter_chunked(_CHUNK):
+                        yield chunk
+
+            yield chunks()
+
+    async def _send(
+        self, stack: AsyncExitStack, operation: str, key: str, method: str, url: str, **options: Any
+    ) -> aiohttp.ClientResponse:
+        client = RetryClient(self.session, retry_options=_RETRIES)
+        # the address is as it has to be, percent signs and all
+        address = URL(url, encoded=True)
+        response = await stack.enter_async_context(client.request(method, address, allow_redirects=False, **options))
+        if response.status < 300:
+            return response
+        cause = f"{_said(await response.content.read(_MOST_OF_AN_ERROR), response)} (HTTP {response.status})"
+        kind = _KINDS.get(response.status) or (Unavailable if response.status >= 500 else Forbidden)
+        raise kind(self._store, operation, key, cause)
+
+    @contextmanager
+    def _failures(self, operation: str, key: str) -> Iterator[None]:
         try:
-            # the address is as it has to be, percent signs and all
-            address = URL(url, encoded=True)
-            client = RetryClient(self.session, retry_options=_RETRIES)
-            async with client.request(method, address, allow_redirects=False, **options) as response:
-                if response.status >= 300:
-                    cause = (
-                        f"{_said(await response.content.read(_MOST_OF_AN_ERROR), response)} (HTTP {response.status})"
-                    )
-                    kind = _KINDS.get(response.status) or (Unavailable if response.status >= 500 else Forbidden)
-                    raise kind(self._store, operation, key, cause)
-                yield response
+            yield
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(self._store, operation, key, str(error) or type(error).__name__) from error
 

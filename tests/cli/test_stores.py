@@ -20,7 +20,7 @@ from app.stores.base import NotFound, Store
 from tests.conftest import LiveServer
 from tests.running import environment, waymark
 from tests.stores import servers
-from tests.stores.kinds import KINDS, kind_of
+from tests.stores.kinds import KINDS, kind_of, s3
 
 _PARTS = "query($id: ID!) { upload(id: $id) { parts { nodes { number offset size url } } } }"
 
@@ -162,3 +162,22 @@ async def test_an_interrupted_push_goes_on_with_the_parts_that_are_missing(serve
 async def _put(url: str, content: bytes) -> None:
     async with aiohttp.ClientSession() as session, session.put(url, data=io.BytesIO(content)) as response:
         assert response.status == 200
+
+
+async def test_a_store_that_stops_during_a_push_and_starts_again_is_waited_for(
+    server: LiveServer, shell: _Shell, tmp_path: Path
+) -> None:
+    port, folder = servers.free_port(), tmp_path / "s3"
+    content = random.Random(2).randbytes(130 * 1024**2)
+    (shell.home / "big.bin").write_bytes(content)
+    with servers.seaweedfs(folder, port) as url:
+        await shell.succeeds("store", "add", "s3", "mine", *s3(url).arguments, "--default")
+        pushing = shell.start("data", "push", "big.bin", "--alias", "big")
+        async with server.pool.acquire() as connection, asyncio.timeout(30):
+            while not await connection.fetchval("SELECT id FROM upload WHERE session <> ''"):
+                await asyncio.sleep(0.005)
+    assert pushing.poll() is None
+    with servers.seaweedfs(folder, port):
+        assert await asyncio.to_thread(pushing.wait, 60) == 0
+        await shell.succeeds("data", "pull", "big", "--to", "back.bin")
+    assert (shell.home / "back.bin").read_bytes() == content
