@@ -7,10 +7,11 @@ import hashlib
 import mimetypes
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, TypeVar
 
 import orjson
 import typer
@@ -29,7 +30,7 @@ from app.cli.arguments import named_values
 from app.cli.session import Session, command, errors, pairs, rows
 from app.cli.store import store_id
 from app.client.client import ApiError, UnreachableError
-from app.errors import BadUserInputError, ChecksumMismatchError
+from app.errors import AppError, BadUserInputError, ChecksumMismatchError
 from app.settings import state_dir
 from app.transfer.hashing import CHUNK_BYTES, Hasher, hash_file
 
@@ -41,10 +42,16 @@ _WHOLE = (
     " checksums { md5 sha1 sha256 evidence } store { name } storageUri"
 )
 _PARTS_AT_ONCE = 4
+_FILES_AT_ONCE = 8
 _ATTEMPTS = 5
+Item = TypeVar("Item")
+Done = TypeVar("Done")
 _PART = "number offset size received method url headers { name value }"
 
 Reference = Annotated[str, typer.Argument(help="datum://<id>, datum://<alias>, or a bare id or alias.")]
+References = Annotated[
+    list[str], typer.Argument(help="datum://<id>, datum://<alias>, or a bare id or alias; may be several.")
+]
 Properties = Annotated[
     list[str] | None, typer.Option("--property", help="NAME=VALUE, the value as JSON or as text; may be repeated.")
 ]
@@ -53,7 +60,9 @@ Properties = Annotated[
 @command(group, "push")
 async def _push(
     session: Session,
-    path: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The file to send.")],
+    paths: Annotated[
+        list[Path], typer.Argument(exists=True, readable=True, help="The files to send, or folders of them.")
+    ],
     name: Annotated[str | None, typer.Option(help="The name it shall have; the file's own if not given.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A label to find it by; may be repeated.")] = None,
     property_: Properties = None,
@@ -62,22 +71,98 @@ async def _push(
     store: Annotated[str | None, typer.Option(help="The store's name; the default one if not given.")] = None,
     idempotency_key: Key = None,
 ) -> None:
-    """Send a file, verify it, and point an alias at it in the same step.
+    """Send files, verify them, and point an alias at one in the same step.
 
-    A push that was interrupted goes on where it was when the same file is pushed again.
+    A push that was interrupted goes on where it was when the same file is pushed again. What is in a folder is named
+    with the folders in it.
     """
+    files = await asyncio.to_thread(_files, paths)
+    if len(files) != 1 and (name or alias or idempotency_key):
+        raise BadUserInputError(f"--name, --alias and --idempotency-key are for one file; these are {len(files)}.")
     if alias is not None:
         await _check_alias(session, alias)
-    found = await asyncio.to_thread(path.stat)
-    wanted = {
+    common = {
         "project": await session.project_id(),
         "store": await store_id(session, store) if store else None,
-        "name": name or path.name,
-        "size": str(found.st_size),
-        "mediaType": mimetypes.guess_type(path.name)[0],
         "tags": tag or [],
         "properties": named_values("--property", property_),
     }
+    completion = {"alias": alias, "reason": reason}
+    with _progress(session) as progress:
+        task = progress.add_task(_title([own for _, own in files]), total=0)
+
+        async def push(file: tuple[Path, str]) -> dict[str, Any]:
+            path, own = file
+            return await _push_file(
+                session, path, {**common, "name": name or own}, completion, idempotency_key, progress, task
+            )
+
+        pushed = await _each(files, push)
+
+    def said() -> str:
+        if len(pushed) > 1:
+            size = sum(int(each["datum"]["size"]) for each in pushed)
+            return f"Pushed {len(pushed):,} files, {size:,} bytes"
+        (only,) = pushed
+        moved = f"\n{alias} is now at version {only['change']['version']}" if only["change"] else ""
+        return f"Pushed {only['datum']['name']} as {only['datum']['uri']}{moved}"
+
+    session.show(pushed[0] if len(files) == 1 else pushed, table=said)
+
+
+def _files(paths: list[Path]) -> list[tuple[Path, str]]:
+    """Each file with the name it is to have."""
+    found = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(each for each in path.rglob("*") if each.is_file())
+            found += [(each, each.relative_to(path).as_posix()) for each in inside]
+        else:
+            found.append((path, path.name))
+    if not found:
+        raise BadUserInputError(f"There is no file in {', '.join(map(str, paths))}.")
+    return found
+
+
+def _title(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names):,} files"
+
+
+async def _each(items: Sequence[Item], work: Callable[[Item], Awaitable[Done]]) -> list[Done]:
+    """Does some work for each, several at once; what fails is said, and the rest is done all the same."""
+    under_way = asyncio.Semaphore(_FILES_AT_ONCE)
+    failed: list[Exception] = []
+
+    async def one(item: Item) -> Done | None:
+        async with under_way:
+            try:
+                return await work(item)
+            except (ApiError, AppError, UnreachableError, OSError) as error:
+                if len(items) > 1:
+                    errors.print(f"{item[0] if isinstance(item, tuple) else item}: {error}", style="red")
+                failed.append(error)
+                return None
+
+    done = await asyncio.gather(*(one(item) for item in items))
+    if failed:
+        if len(items) > 1:
+            errors.print(f"{len(failed):,} of {len(items):,} failed; the others are done.")
+        raise failed[0]
+    return [each for each in done if each is not None]
+
+
+async def _push_file(
+    session: Session,
+    path: Path,
+    described: dict[str, Any],
+    completion: dict[str, Any],
+    idempotency_key: str | None,
+    progress: Progress,
+    task: TaskID,
+) -> dict[str, Any]:
+    found = await asyncio.to_thread(path.stat)
+    _enlarge(progress, task, found.st_size)
+    wanted = {**described, "size": str(found.st_size), "mediaType": mimetypes.guess_type(path.name)[0]}
     note = _Note.of(session.client.url, path, found, wanted)
     key = idempotency_key or note.key
     upload = await _request(session, wanted, key)
@@ -87,8 +172,7 @@ async def _push(
         upload = await _request(session, wanted, key)
     if upload is None:
         raise ApiError("The push of this --idempotency-key has ended; use a new key.", {"code": "WRONG_STATE"})
-    with _progress(session) as progress, path.open("rb") as file:
-        task = progress.add_task(path.name, total=found.st_size)
+    with path.open("rb") as file:
         # the bytes are read a second time from memory, while the network is what takes time
         hashing = asyncio.create_task(asyncio.to_thread(hash_file, path))
         try:
@@ -106,7 +190,8 @@ async def _push(
                 {"input": {"upload": upload}},
             )
             raise BadUserInputError(f"{path} changed while it was sent; push it again.")
-    done = await session.client.execute(
+    complete = partial(
+        session.client.execute,
         f"mutation($input: CompleteUploadInput!) {{ completeUpload(input: $input) {{ datum {{ {_WHOLE} }}"
         " change { version alias { name } } } }",
         {
@@ -115,18 +200,14 @@ async def _push(
                 "md5": digests.md5,
                 "sha1": digests.sha1,
                 "sha256": digests.sha256,
-                "alias": alias,
-                "reason": reason,
                 "idempotencyKey": key,
+                **completion,
             }
         },
     )
+    pushed: dict[str, Any] = (await _patiently(complete))["completeUpload"]
     note.forget()
-    pushed = done["completeUpload"]
-    text = f"Pushed {pushed['datum']['name']} as {pushed['datum']['uri']}"
-    if pushed["change"]:
-        text += f"\n{pushed['change']['alias']['name']} is now at version {pushed['change']['version']}"
-    session.show(pushed, table=lambda: text)
+    return pushed
 
 
 async def _request(session: Session, wanted: dict[str, Any], key: str) -> str | None:
@@ -194,11 +275,13 @@ async def _send_parts(session: Session, upload: str, file: BinaryIO, progress: P
     after = None
     async with asyncio.TaskGroup() as parts_under_way:
         while True:
-            data = await session.client.execute(
+            page = partial(
+                session.client.execute,
                 f"query($id: ID!, $after: String) {{ upload(id: $id) {{ parts(first: 100, after: $after) {{"
                 f" nodes {{ {_PART} }} pageInfo {{ hasNextPage endCursor }} }} }} }}",
                 {"id": upload, "after": after},
             )
+            data = await _patiently(page)
             if data["upload"] is None:
                 raise ApiError("The upload is gone.", {"code": "NOT_FOUND"})
             parts = data["upload"]["parts"]
@@ -211,6 +294,23 @@ async def _send_parts(session: Session, upload: str, file: BinaryIO, progress: P
             after = parts["pageInfo"]["endCursor"]
             if not parts["pageInfo"]["hasNextPage"]:
                 return
+
+
+async def _patiently(work: Callable[[], Awaitable[Done]]) -> Done:
+    """Does some work; again, a few times, while the store is away."""
+    attempt = 1
+    while True:
+        try:
+            return await work()
+        except ApiError as error:
+            if error.code != "STORE_UNAVAILABLE" or attempt == _ATTEMPTS:
+                raise
+        await _pause(attempt)
+        attempt += 1
+
+
+async def _pause(attempt: int) -> None:
+    await asyncio.sleep(2 ** (attempt - 1) * (0.5 + secrets.randbelow(1000) / 1000))
 
 
 async def _send_part(session: Session, part: dict[str, Any], file: BinaryIO, progress: Progress, task: TaskID) -> None:
@@ -241,7 +341,7 @@ async def _send_part(session: Session, part: dict[str, Any], file: BinaryIO, pro
                 return
             if attempt == _ATTEMPTS or (status < 500 and status not in (408, 429)):
                 raise
-            await asyncio.sleep(2 ** (attempt - 1) * (0.5 + secrets.randbelow(1000) / 1000))
+            await _pause(attempt)
         else:
             return
 
@@ -277,28 +377,56 @@ async def _adopt(
 @command(group, "pull")
 async def _pull(
     session: Session,
-    reference: Reference,
+    references: References,
     to: Annotated[Path | None, typer.Option("--to", help="The file or folder to write to; here if not given.")] = None,
     at: At = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Fetch a file and verify it. A file appears under its final name only once it is whole."""
+    """Fetch files and verify them. A file appears under its final name only once it is whole."""
+    if len(references) > 1 and to is not None and not to.is_dir():
+        raise BadUserInputError(f"{to} is no folder, which --to has to be for {len(references)} files.")
+    with _progress(session) as progress:
+        task = progress.add_task(_title(references), total=0)
+
+        async def pull(reference: str) -> dict[str, Any]:
+            return await _pull_file(session, reference, to, at, force, progress, task)
+
+        pulled = await _each(references, pull)
+
+    def said() -> str:
+        if len(pulled) > 1:
+            return f"Pulled {len(pulled):,} files, {sum(int(each['datum']['size']) for each in pulled):,} bytes"
+        (only,) = pulled
+        if only["already"]:
+            return f"{only['path']} is that file already, verified ({only['datum']['id']})"
+        return f"Pulled {only['path']} ({only['datum']['id']})"
+
+    session.show(pulled[0] if len(references) == 1 else pulled, table=said)
+
+
+async def _pull_file(
+    session: Session,
+    reference: str,
+    to: Path | None,
+    at: str | None,
+    force: bool,
+    progress: Progress,
+    task: TaskID,
+) -> dict[str, Any]:
     datum = (await resolve(session, reference, at))["datum"]
+    _enlarge(progress, task, int(datum["size"]))
     target = to or Path(datum["name"].rsplit("/", 1)[-1])
     if target.is_dir():
         target = target / datum["name"].rsplit("/", 1)[-1]
     if not force and target.is_file() and await asyncio.to_thread(_holds, target, datum):
-        already = {"path": str(target), "datum": datum}
-        session.show(already, table=lambda: f"{target} is that file already, verified ({datum['id']})")
-        return
+        return {"path": str(target), "datum": datum, "already": True}
     if target.exists() and not force:
         raise BadUserInputError(
             f"{target} is there already, with other content; give --force to replace it, or --to another name."
         )
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        with _progress(session) as progress, Hasher() as hasher, unfinished.open("xb") as file:
-            task = progress.add_task(datum["name"], total=int(datum["size"]))
+        with Hasher() as hasher, unfinished.open("xb") as file:
 
             def keep(chunk: bytes) -> None:
                 hasher.update(chunk)
@@ -319,7 +447,11 @@ async def _pull(
         _publish(unfinished, target, force)
     finally:
         unfinished.unlink(missing_ok=True)
-    session.show({"path": str(target), "datum": datum}, table=lambda: f"Pulled {target} ({datum['id']})")
+    return {"path": str(target), "datum": datum, "already": False}
+
+
+def _enlarge(progress: Progress, task: TaskID, size: int) -> None:
+    progress.update(task, total=(progress.tasks[0].total or 0) + size)
 
 
 def _holds(path: Path, datum: dict[str, Any]) -> bool:

@@ -22,7 +22,7 @@ from tests.running import environment, waymark
 from tests.stores import servers
 from tests.stores.kinds import KINDS, kind_of, s3
 
-_PARTS = "query($id: ID!) { upload(id: $id) { parts { nodes { number offset size url } } } }"
+_PARTS = "query($id: ID!) { upload(id: $id) { parts { nodes { number offset size url received } } } }"
 
 
 class _Shell:
@@ -174,10 +174,36 @@ async def test_a_store_that_stops_during_a_push_and_starts_again_is_waited_for(
         await shell.succeeds("store", "add", "s3", "mine", *s3(url).arguments, "--default")
         pushing = shell.start("data", "push", "big.bin", "--alias", "big")
         async with server.pool.acquire() as connection, asyncio.timeout(30):
-            while not await connection.fetchval("SELECT id FROM upload WHERE session <> ''"):
+            while not (upload := await connection.fetchval("SELECT id FROM upload WHERE session <> ''")):
+                await asyncio.sleep(0.005)
+            # the first part is there, and others are on their way
+            while not any(
+                part["received"] for part in (await server.run(_PARTS, id=str(upload)))["upload"]["parts"]["nodes"]
+            ):
                 await asyncio.sleep(0.005)
     assert pushing.poll() is None
     with servers.seaweedfs(folder, port):
         assert await asyncio.to_thread(pushing.wait, 60) == 0
         await shell.succeeds("data", "pull", "big", "--to", "back.bin")
     assert (shell.home / "back.bin").read_bytes() == content
+
+
+async def test_many_files_go_and_come_at_once_and_what_fails_is_named(shell: _Shell) -> None:
+    folder = shell.home / "many"
+    (folder / "deep").mkdir(parents=True)
+    for number in range(30):
+        (folder / "deep" / f"{number}.txt").write_text(f"{number}")
+    pushed = await shell.json("data", "push", str(folder), "--tag", "many")
+    assert {each["datum"]["name"] for each in pushed} == {f"deep/{number}.txt" for number in range(30)}
+    back = shell.home / "back"
+    back.mkdir()
+    ids = [each["datum"]["id"] for each in pushed]
+    assert "Pulled 30 files, 50 bytes" in await shell.succeeds("data", "pull", *ids, "--to", str(back))
+    assert {path.name: path.read_text() for path in back.iterdir()} == {f"{n}.txt": f"{n}" for n in range(30)}
+    failed = await shell.run("data", "pull", "nowhere", *ids[:2])
+    assert failed.returncode == 4
+    assert "nowhere: " in failed.stderr
+    assert "1 of 3 failed" in failed.stderr
+    assert sum(path.suffix == ".txt" for path in shell.home.iterdir()) == 2
+    refused = await shell.run("data", "push", str(folder), "--alias", "many")
+    assert "these are 30" in refused.stderr
