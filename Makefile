@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test lint schema lock bench kill-test fuzz
+.PHONY: serve test lint schema lock test-keystone bench bench-stores kill-test fuzz
 
 serve: .venv/installed  ## the server on an embedded PostgreSQL and a local-folder store
 	$(BIN)/waymark serve
@@ -24,8 +24,14 @@ lock: .venv/installed  ## resolves the newest dependencies that pyproject.toml a
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11.3 --generate-hashes --no-header --no-annotate --upgrade \
 	  --extra embedded --group dev pyproject.toml --output-file requirements.lock
 
+test-keystone: .venv/installed .venv-keystone/installed  ## Swift behind Keystone, which is too large for every run
+	$(BIN)/pytest tests/stores/behind_keystone.py
+
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
+
+bench-stores: .venv/installed  ## files to and from every store, beside the vendors' own libraries
+	$(BIN)/python -m benchmarks.stores
 
 kill-test: .venv/installed  ## writers go on while the server and PostgreSQL are killed at random
 	$(BIN)/python -m tests.kill
@@ -37,4 +43,10 @@ fuzz: .venv/installed  ## more than 10,000 made-up documents, over the whole sch
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# of other libraries' versions than ours, so that it cannot be in .venv
+.venv-keystone/installed:
+	$(PYTHON) -m venv .venv-keystone
+	.venv-keystone/bin/pip install --quiet keystone==30.0.0 keystonemiddleware swift==2.38.3
 	touch $@

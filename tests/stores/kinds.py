@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,14 @@ def azure_store(url: str, *, container: str = servers.BUCKET, key: str = servers
 def gcs_store(server: servers.Gcs, *, bucket: str = servers.BUCKET, key: Mapping[str, str] | None = None) -> GcsStore:
     return GcsStore(
         "gcs", bucket=bucket, endpoint_url=server.url, service_account_key=key or server.key, guard=LOOPBACK
+    )
+
+
+def google_client(server: servers.Gcs) -> Any:
+    """Google's own client, which is not typed, and asks Google where it may go unless it is told to be elsewhere."""
+    elsewhere = {"universe_domain": "localhost"}
+    return import_module("google.cloud.storage").Client.from_service_account_info(
+        server.key | elsewhere, client_options={"api_endpoint": server.url, **elsewhere}
     )
 
 

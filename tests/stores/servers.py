@@ -247,7 +247,7 @@ def fake_gcs(folder: Path, tokens: Gcs) -> Iterator[Gcs]:
 @contextmanager
 def swift(folder: Path, port: int | None = None) -> Iterator[str]:
     """An OpenStack Swift with one container."""
-    port = port or _free_ports(4)
+    port = port or free_ports(4)
     source = Path(__file__).parent / "swift_server.py"
     command = [sys.executable, "-W", "ignore", str(source), str(folder), str(port)]
     with running(command, lambda: answers(port, "/info", 200), folder=folder):
@@ -261,7 +261,7 @@ def swift(folder: Path, port: int | None = None) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def _free_ports(count: int) -> int:
+def free_ports(count: int) -> int:
     """The first of some ports in a row that are free."""
     while True:
         first = free_port()

@@ -1,9 +1,10 @@
 """A real OpenStack Swift (proxy, account, container and object servers) in one process.
 
-    python -W ignore tests/stores/swift_server.py FOLDER PORT
+    python -W ignore tests/stores/swift_server.py FOLDER PORT [KEYSTONE]
 
 FOLDER, on a file system with extended attributes, gets the rings, the configuration and the data. TempAuth answers at
-/auth/v1.0 for test:tester, with the key testing. PORT+1 to PORT+3 serve account, container and object.
+/auth/v1.0 for test:tester, with the key testing, unless there is a Keystone, by its address. PORT+1 to PORT+3 serve
+account, container and object.
 """
 
 from __future__ import annotations
@@ -54,9 +55,24 @@ pipeline = {pipeline} proxy-server
 use = egg:swift#proxy
 account_autocreate = true
 """
-_FILTERS = ("catch_errors", "gatekeeper", "cache", "listing_formats", "bulk", "tempurl", "tempauth", "slo")
+_FILTERS = ("catch_errors", "gatekeeper", "cache", "listing_formats", "bulk", "tempurl", "{access}", "slo")
+_AUTHTOKEN = """
+[filter:authtoken]
+paste.filter_factory = keystonemiddleware.auth_token:filter_factory
+www_authenticate_uri = {keystone}
+auth_url = {keystone}
+auth_type = password
+project_domain_name = Default
+user_domain_name = Default
+project_name = admin
+username = admin
+password = admin
+delay_auth_decision = true
+interface = public
+"""
 _OPTIONS = {
     "tempauth": "user_test_tester = testing .admin\nuser_test_reader = reading\n",
+    "keystoneauth": "operator_roles = admin\n",
     "slo": "min_segment_size = 1\n",
 }
 
@@ -103,13 +119,16 @@ def filter_factory(_: Any, **__: Any) -> Callable[[Any], Any]:
     return wrap
 
 
-def _configure(home: Path, port: int, backends: dict[str, int]) -> None:
+def _configure(home: Path, port: int, backends: dict[str, int], keystone: str | None) -> None:
     (home / "srv" / "sda1").mkdir(parents=True, exist_ok=True)
     (home / "swift.conf").write_text(_SWIFT)
     for name, at in backends.items():
         (home / f"{name}-server.conf").write_text(_BACKEND.format(name=name, port=at, home=home))
-    text = _PROXY.format(port=port, home=home, pipeline=" ".join(_FILTERS))
-    for name in _FILTERS:
+    filters = " ".join(_FILTERS).format(access="authtoken keystoneauth" if keystone else "tempauth")
+    text = _PROXY.format(port=port, home=home, pipeline=filters)
+    if keystone:
+        text += _AUTHTOKEN.format(keystone=keystone)
+    for name in filters.replace("authtoken ", "").split():
         factory = "paste.filter_factory = inproc_cache:filter_factory" if name == "cache" else f"use = egg:swift#{name}"
         text += f"[filter:{name}]\n{factory}\n{_OPTIONS.get(name, '')}"
     (home / "proxy-server.conf").write_text(text)
@@ -132,7 +151,7 @@ def main() -> None:
     eventlet.monkey_patch()
     home, port = Path(sys.argv[1]).resolve(), int(sys.argv[2])
     backends = {"account": port + 1, "container": port + 2, "object": port + 3}
-    _configure(home, port, backends)
+    _configure(home, port, backends, sys.argv[3] if len(sys.argv) > 3 else None)
     _make_rings(home, backends)
     utils: Any = import_module("swift.common.utils")
     utils.SWIFT_CONF_FILE = utils.config.SWIFT_CONF_FILE = str(home / "swift.conf")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from http.client import HTTPConnection
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,16 +21,13 @@ from google.api_core.exceptions import PreconditionFailed as GooglePreconditionF
 
 from app.stores.base import AlreadyExists, Expected, NotFound, UploadPlan
 from tests.stores import servers
-from tests.stores.kinds import gcs_store
+from tests.stores.kinds import gcs_store, google_client
 
 
 @pytest.fixture
 def google(gcs_server: servers.Gcs) -> Iterator[Any]:
-    """Google's own client, which is not typed, on the server that our store is tested with."""
-    options = {"api_endpoint": gcs_server.url}
-    client = import_module("google.cloud.storage").Client.from_service_account_info(
-        gcs_server.key, client_options=options
-    )
+    """Google's own client, on the server that our store is tested with."""
+    client = google_client(gcs_server)
     yield client
     client.close()
 
@@ -56,6 +53,11 @@ def test_googles_own_client_finds_the_stand_in_to_be_as_its_documentation_says(g
     assert whole.download_as_bytes() == b"".join(part.name.encode() for part in parts)
     assert whole.component_count == 5
     assert [each.name for each in bucket.list_blobs(prefix=f"{name}/")] == [*(p.name for p in parts), whole.name]
+    large = bucket.blob(f"{name}/large")
+    # larger than it sends at once
+    large.chunk_size = 1024 * 1024
+    large.upload_from_file(io.BytesIO(bytes(9 * 1024 * 1024)), if_generation_match=0)
+    assert bucket.blob(large.name).download_as_bytes() == bytes(9 * 1024 * 1024)
     blob.delete()
     with pytest.raises(GoogleNotFound):
         blob.reload()
