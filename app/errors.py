@@ -54,6 +54,12 @@ class WrongStateError(AppError):
     code = "WRONG_STATE"
 
 
+class LeaseLostError(AppError):
+    """The worker that reports is not the one that the execution belongs to now."""
+
+    code = "LEASE_LOST"
+
+
 class AliasInUseError(AppError):
     code = "ALIAS_IN_USE"
 

@@ -15,6 +15,7 @@ from app.domain.executions import ExecutionStatus, KeepDirectories
 from app.domain.executions import WarningCode as ExecutionWarningCode
 from app.domain.lineage import Direction as LineageDirection
 from app.domain.lineage import EdgeKind as LineageEdgeKind
+from app.domain.logs import LogStream
 from app.domain.tasks import OnChildError, TaskStatus
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "KeepDirectories",
     "LineageDirection",
     "LineageEdgeKind",
+    "LogStream",
     "OnChildError",
     "OrderDirection",
     "Scope",
@@ -160,6 +162,17 @@ _describe(
         "STOPPED": "It was stopped.",
         "ERROR": "It failed.",
         "COMPLETE": "It succeeded.",
+    },
+)
+
+_describe(
+    LogStream,
+    "LogStream",
+    "Where a line of a log came from.",
+    {
+        "STATUS": "Waymark's own words.",
+        "STDOUT": "The command's output.",
+        "STDERR": "The command's errors.",
     },
 )
 

@@ -24,11 +24,13 @@ from app.api.enums import (
     DatumStatus,
     ExecutionStatus,
     KeepDirectories,
+    LogStream,
     OnChildError,
     OrderDirection,
     Scope,
 )
 from app.api.scalars import BigInt, find_id, given, given_object, read_id
+from app.domain import logs
 from app.domain.aliases import Expectation, Move
 from app.domain.data_stores import DataStoreKind, StoreSpec
 from app.domain.executions import EnvironmentVariable, ExecutionSpec, InputSpec
@@ -477,6 +479,10 @@ class RequestUploadInput:
     sha256: str | None = strawberry.field(default=UNSET, description="The sha256 if known, in hexadecimal; checked.")
     tags: list[str] | None = strawberry.field(default=UNSET, description="Labels to find it by.")
     properties: JSON | None = strawberry.field(default=UNSET, description="A JSON object that describes it.")
+    execution: strawberry.ID | None = strawberry.field(
+        default=UNSET, description="The execution that it is an output of; from its worker, with the lease."
+    )
+    lease: strawberry.ID | None = strawberry.field(default=UNSET, description="The lease of that execution.")
     idempotency_key: str | None = strawberry.field(default=UNSET, description=_IDEMPOTENCY_KEY)
 
     def announcement(self) -> Announcement:
@@ -517,9 +523,14 @@ class CompleteUploadInput:
     sha1: str | None = strawberry.field(default=UNSET, description="The sha1 if known by now; checked.")
     sha256: str | None = strawberry.field(default=UNSET, description="The sha256 if known by now; checked.")
     alias: str | None = strawberry.field(
-        default=UNSET, description="An alias to point at the file in the same transaction."
+        default=UNSET,
+        description="An alias to point at the file in the same transaction; at an execution's output, once that has"
+        " completed.",
     )
     reason: str | None = strawberry.field(default=UNSET, description=_REASON)
+    lease: strawberry.ID | None = strawberry.field(
+        default=UNSET, description="The lease of the execution that it is an output of."
+    )
     idempotency_key: str | None = strawberry.field(default=UNSET, description=_IDEMPOTENCY_KEY)
 
     def expected(self) -> Expected:
@@ -768,6 +779,50 @@ class CopyExecutionInput:
 @strawberry.input(description="An execution to stop.")
 class StopExecutionInput:
     execution: strawberry.ID = strawberry.field(description="The execution.")
+
+
+@strawberry.input(description="A worker that is ready for an execution.")
+class ClaimExecutionInput:
+    worker: str = strawberry.field(description="The worker's name, for people.")
+    labels: list[str] = strawberry.field(
+        default_factory=list, description="What it offers; it gets executions whose labels are all among these."
+    )
+
+
+@strawberry.input(description="A lease to keep.")
+class ExtendLeaseInput:
+    execution: strawberry.ID = strawberry.field(description="The execution.")
+    lease: strawberry.ID = strawberry.field(description="The lease.")
+
+
+@strawberry.input(description="A line of a log.")
+class LogLineInput:
+    sequence: int = strawberry.field(description="Its number, one more than that of the line before.")
+    at: dt.datetime = strawberry.field(description="When it was written.")
+    stream: LogStream = strawberry.field(description="Where.")
+    message: str = strawberry.field(description="The line, without its end.")
+
+
+@strawberry.input(description="Lines of an execution's log; one that came already is not kept twice.")
+class AppendLogsInput:
+    execution: strawberry.ID = strawberry.field(description="The execution.")
+    lease: strawberry.ID = strawberry.field(description="The lease.")
+    lines: list[LogLineInput] = strawberry.field(description="The lines, at most 1,000.")
+
+    def records(self, execution_id: UUID) -> list[logs.LogLine]:
+        for line in self.lines:
+            if line.at.tzinfo is None or not line.sequence >= 1:
+                raise BadUserInputError(f"Line {line.sequence}: expected a number from 1, and a time with its zone.")
+        return [logs.LogLine(execution_id, line.sequence, line.at, line.stream, line.message) for line in self.lines]
+
+
+@strawberry.input(description="How an execution ended.")
+class FinishExecutionInput:
+    execution: strawberry.ID = strawberry.field(description="The execution.")
+    lease: strawberry.ID = strawberry.field(description="The lease.")
+    exit_code: int | None = strawberry.field(
+        default=UNSET, description="What the command returned; null if it could not be run. 0 completes the execution."
+    )
 
 
 def _json(value: dict[str, Any]) -> str:

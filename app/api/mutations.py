@@ -22,6 +22,8 @@ from app.domain import (
     datums,
     executions,
     idempotency,
+    leases,
+    logs,
     projects,
     references,
     tasks,
@@ -146,6 +148,45 @@ class StopExecutionPayload:
     execution: Execution = strawberry.field(description="The execution.")
 
 
+@strawberry.type(description="An address of HTTP(S) with its credentials.")
+class InputAddress:
+    input: str = strawberry.field(description="The input's name.")
+    position: int = strawberry.field(description="The file's place among the input's, from 0.")
+    url: str = strawberry.field(description="The address, credentials and all.")
+
+
+@strawberry.type(description="An environment variable, as the command is to see it.")
+class RevealedVariable:
+    name: str = strawberry.field(description="Its name.")
+    value: str = strawberry.field(description="Its value, also of a secret one.")
+
+
+@strawberry.type(description="An execution that is a worker's now; all null if there is none for it.")
+class ClaimExecutionPayload:
+    execution: Execution | None = strawberry.field(description="The execution, STARTED.")
+    lease: strawberry.ID | None = strawberry.field(description="What the worker shows with all that it reports.")
+    lease_seconds: int = strawberry.field(description="How long the lease lasts unless it is extended.")
+    last_line: int = strawberry.field(description="The last line of the log; the worker's first is one more.")
+    environment: list[RevealedVariable] = strawberry.field(description="The variables that the command sees.")
+    addresses: list[InputAddress] = strawberry.field(description="The inputs' addresses that have credentials.")
+
+
+@strawberry.type(description="The lease goes on.")
+class ExtendLeasePayload:
+    execution: Execution = strawberry.field(description="The execution; STOPPING, if it is to be stopped.")
+    lease_seconds: int = strawberry.field(description="How long the lease lasts from now.")
+
+
+@strawberry.type(description="The lines are kept.")
+class AppendLogsPayload:
+    execution: Execution = strawberry.field(description="The execution.")
+
+
+@strawberry.type(description="The execution has ended.")
+class FinishExecutionPayload:
+    execution: Execution = strawberry.field(description="The execution, COMPLETE, ERROR or STOPPED.")
+
+
 @strawberry.type(description="The new task.")
 class CreateTaskPayload:
     task: Task = strawberry.field(description="The task, its executions created and their inputs pinned.")
@@ -239,7 +280,14 @@ class Mutation:
         context = info.context
         project_id = read_id("project", input.project)
         store_id = None if given(input.store) is None else read_id("store", input.store or "")
-        async with context.write(Scope.WRITE, project_id) as connection:
+        execution = await _execution(context, input.execution) if input.execution else None
+        if (execution is None) != (not input.lease) or (execution and execution.project_id != project_id):
+            raise BadUserInputError("execution and lease are given together, for an execution of the project.")
+        scope = Scope.WRITE if execution is None else Scope.EXECUTE
+        async with context.write(scope, project_id) as connection:
+            if execution is not None:
+                execution = await leases.hold(connection, execution.id, read_id("lease", input.lease or ""))
+                store_id = store_id or execution.store_id
             claim = await _claim(connection, context, project_id, "requestUpload", input)
             store = await store_for_upload(connection, project_id, store_id)
             datum, upload = await uploads.request_upload(
@@ -251,10 +299,11 @@ class Mutation:
                 store=context.store(store),
                 lifetime=context.settings.upload_lifetime,
                 claim=claim,
+                producer=execution,
             )
         session = await uploads.begin_upload(context.store(store), upload, datum)
         if session is not None:
-            async with context.write(Scope.WRITE, project_id) as connection:
+            async with context.write(scope, project_id) as connection:
                 upload = await uploads.keep_session(connection, upload, session)
         return RequestUploadPayload(datum=Datum.of(datum), upload=Upload.of(upload))
 
@@ -262,7 +311,8 @@ class Mutation:
     async def complete_upload(self, info: Info, input: inputs.CompleteUploadInput) -> CompleteUploadPayload:
         context = info.context
         upload, datum = await _upload(context, input.upload)
-        context.caller.require(Scope.WRITE, upload.project_id)
+        scope = Scope.WRITE if datum.produced_by is None else Scope.EXECUTE
+        context.caller.require(scope, upload.project_id)
         alias = given(input.alias)
         if alias is not None:
             aliases.check_move(alias, given(input.reason))
@@ -274,11 +324,14 @@ class Mutation:
         except ChecksumMismatchError:
             if upload.session:
                 # its parts have become one object, which is gone: there is nothing left to send again
-                async with context.write(Scope.WRITE, upload.project_id) as connection:
+                async with context.write(scope, upload.project_id) as connection:
                     await uploads.abort_upload(connection, upload)
                 context.sweep_soon()
             raise
-        async with context.write(Scope.WRITE, upload.project_id) as connection:
+        async with context.write(scope, upload.project_id) as connection:
+            producer = None
+            if datum.produced_by is not None:
+                producer = await leases.hold(connection, datum.produced_by, read_id("lease", input.lease or ""))
             claim = await _claim(connection, context, upload.project_id, "completeUpload", input)
             datum, change = await uploads.complete_upload(
                 connection,
@@ -288,6 +341,7 @@ class Mutation:
                 alias=alias,
                 reason=given(input.reason),
                 claim=claim,
+                producer=producer,
             )
         context.sweep_soon()
         if datum.status != DatumStatus.AVAILABLE:
@@ -468,8 +522,70 @@ class Mutation:
         context = info.context
         execution = await _execution(context, input.execution)
         async with context.write(Scope.WRITE, execution.project_id) as connection:
-            execution = await executions.stop_execution(connection, execution.id)
+            execution = await leases.stop_execution(connection, execution.id)
         return StopExecutionPayload(execution=Execution.of(execution))
+
+    @strawberry.mutation(
+        description="Gives the next execution to a worker, the first in line whose labels it has. The lease ends unless"
+        " extendLease keeps it; the execution then goes back to the line, three attempts in all."
+    )
+    async def claim_execution(self, info: Info, input: inputs.ClaimExecutionInput) -> ClaimExecutionPayload:
+        context = info.context
+        async with context.write(Scope.EXECUTE, None) as connection:
+            lease = await leases.claim(connection, context.caller, worker=input.worker, labels=input.labels)
+            addresses = await executions.secret_addresses(connection, lease.execution.id) if lease else []
+        secrets = context.secrets
+        environment = lease.execution.environment if lease else []
+        return ClaimExecutionPayload(
+            execution=Execution.of(lease.execution) if lease else None,
+            lease=strawberry.ID(str(lease.id)) if lease else None,
+            lease_seconds=int(leases.LIFETIME.total_seconds()),
+            last_line=lease.last_line if lease else 0,
+            environment=[
+                RevealedVariable(
+                    name=each["name"], value=secrets.decrypt(each["value"]) if each["secret"] else each["value"]
+                )
+                for each in environment
+            ],
+            addresses=[
+                InputAddress(input=name, position=position, url=secrets.decrypt(url))
+                for name, position, url in addresses
+            ],
+        )
+
+    @strawberry.mutation(description="Keeps a lease; the worker's heartbeat.")
+    async def extend_lease(self, info: Info, input: inputs.ExtendLeaseInput) -> ExtendLeasePayload:
+        context = info.context
+        execution = await _execution(context, input.execution)
+        async with context.write(Scope.EXECUTE, execution.project_id) as connection:
+            execution = await leases.extend(connection, execution.id, read_id("lease", input.lease))
+        seconds = int(leases.LIFETIME.total_seconds())
+        return ExtendLeasePayload(execution=Execution.of(execution), lease_seconds=seconds)
+
+    @strawberry.mutation(description="Adds lines to an execution's log.")
+    async def append_logs(self, info: Info, input: inputs.AppendLogsInput) -> AppendLogsPayload:
+        context = info.context
+        execution = await _execution(context, input.execution)
+        async with context.write(Scope.EXECUTE, execution.project_id) as connection:
+            execution = await leases.hold(connection, execution.id, read_id("lease", input.lease))
+            await logs.append(connection, execution, input.records(execution.id))
+        return AppendLogsPayload(execution=Execution.of(execution))
+
+    @strawberry.mutation(
+        description="Ends an execution. One that completes moves the aliases that its outputs asked for, all at once."
+    )
+    async def finish_execution(self, info: Info, input: inputs.FinishExecutionInput) -> FinishExecutionPayload:
+        context = info.context
+        execution = await _execution(context, input.execution)
+        async with context.write(Scope.EXECUTE, execution.project_id) as connection:
+            execution = await leases.finish(
+                connection,
+                context.caller,
+                execution.id,
+                read_id("lease", input.lease),
+                exit_code=given(input.exit_code),
+            )
+        return FinishExecutionPayload(execution=Execution.of(execution))
 
     @strawberry.mutation(description="Makes one execution for each parameter set; aliases are resolved once for all.")
     async def create_task(self, info: Info, input: inputs.CreateTaskInput) -> CreateTaskPayload:

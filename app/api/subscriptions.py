@@ -11,7 +11,7 @@ import strawberry
 from app.api.context import Info
 from app.api.queries import ProjectId
 from app.api.scalars import given, not_found, read_id
-from app.api.types import AliasHistory, Execution
+from app.api.types import AliasHistory, Execution, LogLine
 from app.domain.access import Scope
 from app.errors import BadUserInputError
 
@@ -69,3 +69,23 @@ class Subscription:
             async for update in updates:
                 context.forget()
                 yield Execution.of(update)
+
+    @strawberry.subscription(
+        description="The lines of an execution's log, as they are written; those after the line of that number, or all."
+        " It ends with the execution."
+    )
+    async def log_added(
+        self,
+        info: Info,
+        execution: Annotated[strawberry.ID, strawberry.argument(description="The execution.")],
+        after: Annotated[int, strawberry.argument(description="The number of the last line received.")] = 0,
+    ) -> AsyncGenerator[LogLine, None]:
+        context = info.context
+        record = await context.loaders.execution.load(read_id("execution", execution))
+        if record is None:
+            raise not_found("execution", execution)
+        context.caller.require(Scope.READ, record.project_id)
+        async with aclosing(context.feeds.log_lines(context.caller, record, after)) as lines:
+            async for line in lines:
+                context.forget()
+                yield LogLine.of(line)

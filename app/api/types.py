@@ -24,8 +24,10 @@ from app.api.enums import (
     DatumStatus,
     ExecutionStatus,
     ExecutionWarningCode,
+    KeepDirectories,
     LineageDirection,
     LineageEdgeKind,
+    LogStream,
     OnChildError,
     Scope,
     TaskStatus,
@@ -40,7 +42,7 @@ from app.api.inputs import (
 )
 from app.api.loaders import Records
 from app.api.scalars import BigInt, find_id, given
-from app.domain import access, aliases, data_stores, datums, executions, lineage, projects, tasks, tokens, uploads
+from app.domain import access, aliases, data_stores, datums, executions, lineage, logs, projects, tasks, tokens, uploads
 from app.domain.aliases import ALIASES, HISTORY_OF_ALIAS, HISTORY_OF_DATUM, HISTORY_OF_PROJECT
 from app.domain.data_stores import default_of
 from app.domain.datums import DATA, OUTPUTS
@@ -51,6 +53,7 @@ from app.domain.executions import (
     EXECUTIONS_USING_DATUM,
     INPUT_FILES,
 )
+from app.domain.logs import LOG_LINES
 from app.domain.paging import Slice, decode_cursor
 from app.domain.projects import PROJECTS
 from app.domain.tasks import TASKS
@@ -692,11 +695,26 @@ class Execution(Node):
     @strawberry.field(description="Its inputs, in the order given.")
     async def inputs(self, info: Info) -> list[ExecutionInput]:
         records = await info.context.loaders.inputs_of_execution.load(self.record.id)
-        return [ExecutionInput(name=record.name, key=record.id) for record in records]
+        return [
+            ExecutionInput(
+                name=record.name,
+                keep_directories=cast(executions.KeepDirectories, record.keep_directories),
+                key=record.id,
+            )
+            for record in records
+        ]
 
     @strawberry.field(description="The files it made, in the order they came.")
     async def outputs(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[Datum]:
         return await connect(info, OUTPUTS, self.record.id, Datum.of, first=first, after=after)
+
+    @strawberry.field(description="What it said, line by line, that of earlier attempts too.")
+    async def logs(
+        self, info: Info, first: First = UNSET, after: After = UNSET, last: Last = UNSET, before: Before = UNSET
+    ) -> Connection[LogLine]:
+        return await connect(
+            info, LOG_LINES, self.record.id, LogLine.of, first=first, after=after, last=last, before=before
+        )
 
     @strawberry.field(description="What its user should know, in the order it came up.")
     async def warnings(self, info: Info) -> list[ExecutionWarning]:
@@ -752,9 +770,27 @@ class Execution(Node):
         )
 
 
+@strawberry.type(description="A line of an execution's log.")
+class LogLine:
+    sequence: int = strawberry.field(description="Its number in the log, from 1.")
+    at: dt.datetime = strawberry.field(description="When it was written.")
+    stream: LogStream = strawberry.field(description="Where it was written to.")
+    message: str = strawberry.field(description="The line, without its end.")
+
+    @classmethod
+    def of(cls, record: logs.LogLine) -> Self:
+        return cls(
+            sequence=record.sequence,
+            at=record.at,
+            stream=cast(logs.LogStream, record.stream),
+            message=record.message,
+        )
+
+
 @strawberry.type(description="A named input of an execution.")
 class ExecutionInput:
     name: str = strawberry.field(description="The input's name, unique in its execution.")
+    keep_directories: KeepDirectories = strawberry.field(description="How much of a file's path the command sees.")
     key: strawberry.Private[UUID]
 
     @strawberry.field(description="The files it stands for, as resolved when the execution was created.")

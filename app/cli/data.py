@@ -7,11 +7,11 @@ import hashlib
 import mimetypes
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import orjson
 import typer
@@ -30,9 +30,10 @@ from app.cli.arguments import named_values
 from app.cli.session import Session, command, errors, pairs, rows
 from app.cli.store import store_id
 from app.client.client import ApiError, UnreachableError
+from app.client.transfers import patiently, send_parts
 from app.errors import AppError, BadUserInputError, ChecksumMismatchError
 from app.settings import state_dir
-from app.transfer.hashing import CHUNK_BYTES, Hasher, hash_file
+from app.transfer.hashing import Hasher, hash_file
 
 group = typer.Typer(help="Data: immutable files.", no_args_is_help=True)
 
@@ -41,12 +42,9 @@ _WHOLE = (
     f"{_SUMMARY} uri mediaType origin statusReason properties createdBy {{ name }} purgedAt purgeReason"
     " checksums { md5 sha1 sha256 evidence } store { name } storageUri"
 )
-_PARTS_AT_ONCE = 4
 _FILES_AT_ONCE = 8
-_ATTEMPTS = 5
 Item = TypeVar("Item")
 Done = TypeVar("Done")
-_PART = "number offset size received method url headers { name value }"
 
 Reference = Annotated[str, typer.Argument(help="datum://<id>, datum://<alias>, or a bare id or alias.")]
 References = Annotated[
@@ -176,7 +174,7 @@ async def _push_file(
         # the bytes are read a second time from memory, while the network is what takes time
         hashing = asyncio.create_task(asyncio.to_thread(hash_file, path))
         try:
-            await _send_parts(session, upload, file, progress, task)
+            await send_parts(session.client, upload, file, lambda sent: progress.advance(task, sent))
             _, digests = await hashing
         except ExceptionGroup as failed:
             # of several parts; the first failure ended the others
@@ -205,7 +203,7 @@ async def _push_file(
             }
         },
     )
-    pushed: dict[str, Any] = (await _patiently(complete))["completeUpload"]
+    pushed: dict[str, Any] = (await patiently(complete))["completeUpload"]
     note.forget()
     return pushed
 
@@ -260,90 +258,6 @@ async def _check_alias(session: Session, alias: str) -> None:
     except ApiError as error:
         if error.code == "BAD_USER_INPUT":
             raise
-
-
-async def _send_parts(session: Session, upload: str, file: BinaryIO, progress: Progress, task: TaskID) -> None:
-    """Sends the parts that are not there yet, several at once."""
-    sending = asyncio.Semaphore(_PARTS_AT_ONCE)
-
-    async def send(part: dict[str, Any]) -> None:
-        try:
-            await _send_part(session, part, file, progress, task)
-        finally:
-            sending.release()
-
-    after = None
-    async with asyncio.TaskGroup() as parts_under_way:
-        while True:
-            page = partial(
-                session.client.execute,
-                f"query($id: ID!, $after: String) {{ upload(id: $id) {{ parts(first: 100, after: $after) {{"
-                f" nodes {{ {_PART} }} pageInfo {{ hasNextPage endCursor }} }} }} }}",
-                {"id": upload, "after": after},
-            )
-            data = await _patiently(page)
-            if data["upload"] is None:
-                raise ApiError("The upload is gone.", {"code": "NOT_FOUND"})
-            parts = data["upload"]["parts"]
-            for part in parts["nodes"]:
-                if part["received"]:
-                    progress.advance(task, int(part["size"]))
-                    continue
-                await sending.acquire()
-                parts_under_way.create_task(send(part))
-            after = parts["pageInfo"]["endCursor"]
-            if not parts["pageInfo"]["hasNextPage"]:
-                return
-
-
-async def _patiently(work: Callable[[], Awaitable[Done]]) -> Done:
-    """Does some work; again, a few times, while the store is away."""
-    attempt = 1
-    while True:
-        try:
-            return await work()
-        except ApiError as error:
-            if error.code != "STORE_UNAVAILABLE" or attempt == _ATTEMPTS:
-                raise
-        await _pause(attempt)
-        attempt += 1
-
-
-async def _pause(attempt: int) -> None:
-    await asyncio.sleep(2 ** (attempt - 1) * (0.5 + secrets.randbelow(1000) / 1000))
-
-
-async def _send_part(session: Session, part: dict[str, Any], file: BinaryIO, progress: Progress, task: TaskID) -> None:
-    """Sends one part; again, a few times, if the store did not take it."""
-    size, offset = int(part["size"]), int(part["offset"])
-    headers = {header["name"]: header["value"] for header in part["headers"]}
-    for attempt in range(1, _ATTEMPTS + 1):
-        sent = 0
-
-        async def chunks() -> AsyncIterator[bytes]:
-            nonlocal sent
-            while sent < size:
-                chunk = await asyncio.to_thread(os.pread, file.fileno(), min(size - sent, CHUNK_BYTES), offset + sent)
-                if not chunk:
-                    raise BadUserInputError("The file became shorter while it was sent; push it again.")
-                sent += len(chunk)
-                progress.advance(task, len(chunk))
-                yield chunk
-
-        try:
-            await session.client.put(part["url"], headers, size, chunks())
-        except (ApiError, UnreachableError) as error:
-            progress.advance(task, -sent)
-            status = error.extensions.get("status", 0) if isinstance(error, ApiError) else 503
-            if status in (409, 412):
-                # it is there: the answer to an earlier attempt was lost, and what arrived is verified at the end
-                progress.advance(task, size)
-                return
-            if attempt == _ATTEMPTS or (status < 500 and status not in (408, 429)):
-                raise
-            await _pause(attempt)
-        else:
-            return
 
 
 @command(group, "adopt")

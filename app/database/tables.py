@@ -177,6 +177,10 @@ datum = Table(
     _texts("tags"),
     _object("properties"),
     Column("produced_by", Uuid),
+    # the attempt of the execution that produced it
+    Column("attempt", Integer),
+    # the alias that is to point at it once that execution has completed
+    Column("staged_alias", Text),
     _moment(),
     _by(),
     _moment("purged_at", nullable=True),
@@ -367,6 +371,10 @@ execution = Table(
     _moment("started_at", nullable=True),
     _moment("finished_at", nullable=True),
     Column("exit_code", Integer),
+    # a worker's right to report on this attempt: nobody else knows the lease, and it ends unless it is extended
+    Column("lease", Uuid),
+    _moment("leased_until", nullable=True),
+    Column("worker", Text),
     # set anew by every statement that changes what clients see
     _feed_position(),
     PrimaryKeyConstraint("id"),
@@ -377,7 +385,11 @@ execution = Table(
     CheckConstraint(
         "status IN ('CREATED', 'QUEUED', 'STARTED', 'STOPPING', 'STOPPED', 'ERROR', 'COMPLETE')", name="status"
     ),
+    CheckConstraint("(lease IS NULL) = (leased_until IS NULL)", name="lease"),
     Index("execution_tags_idx", "tags", postgresql_using="gin"),
+    Index("execution_queue_idx", text("priority DESC"), "id", postgresql_where=text("status = 'QUEUED'")),
+    # not on when leases end, or each heartbeat would write to the index
+    Index("execution_leased_idx", "id", postgresql_where=text("status IN ('STARTED', 'STOPPING')")),
     Index("execution_task_id_idx", "task_id", "number", postgresql_where=text("task_id IS NOT NULL")),
     Index(None, "project_id", "feed_position", "number"),
 )
@@ -445,6 +457,20 @@ execution_warning = Table(
         "code IN ('INPUT_CHANGED', 'SIDECAR_INVALID', 'SIDECAR_UNKNOWN_KEY', 'MOUNT_IGNORED', 'LOG_LIMITED')",
         name="code",
     ),
+)
+
+log_line = Table(
+    "log_line",
+    metadata,
+    _project_of_owner(),
+    Column("execution_id", Uuid, ForeignKey("execution.id"), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    _moment("at"),
+    Column("stream", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    PrimaryKeyConstraint("execution_id", "sequence"),
+    CheckConstraint("stream IN ('STATUS', 'STDOUT', 'STDERR')", name="stream"),
 )
 
 #: What a mutation made, by the caller's key: `result_id` is the id of the change set, execution or datum.

@@ -248,11 +248,11 @@ _WRITE = Statement(f"""
         RETURNING old.datum_id AS from_datum_id, write.kind, write.rolled_back_to, new.*
     ), change AS (
         INSERT INTO alias_history
-            (project_id, alias_id, version, kind, at, from_datum_id, to_datum_id, actor_id, via, reason, change_set_id,
-             rolled_back_to, feed_position)
+            (project_id, alias_id, version, kind, at, from_datum_id, to_datum_id, actor_id, via, reason, execution_id,
+             change_set_id, rolled_back_to, feed_position)
         SELECT moved.project_id, moved.id, moved.version, moved.kind, moment.at, moved.from_datum_id, moved.datum_id,
-            :actor_id, :via, :reason, coalesce(:change_set_id ::uuid, moment.change_set_id), moved.rolled_back_to,
-            moved.feed_position
+            :actor_id, :via, :reason, :execution_id, coalesce(:change_set_id ::uuid, moment.change_set_id),
+            moved.rolled_back_to, moved.feed_position
         FROM moved, moment
         RETURNING *
     )
@@ -269,9 +269,11 @@ async def set_aliases(
     *,
     reason: str | None,
     claim: Claim | None,
+    execution_id: UUID | None = None,
 ) -> tuple[list[Outcome], UUID]:
     """Points many aliases, all or none, in one change set with one `at`; outcomes in the order of `moves`.
 
+    `execution_id` is the execution whose completion moves them.
     The change set has an id also when there was nothing to change.
     """
     names = [move.name for move in moves]
@@ -295,7 +297,9 @@ async def set_aliases(
         for move, target in zip(moves, targets, strict=True)
         if aliases[move.name].datum_id != target
     ]
-    written = await _write(connection, caller, writes, reason=reason, change_set_id=change_set_id)
+    written = await _write(
+        connection, caller, writes, reason=reason, change_set_id=change_set_id, execution_id=execution_id
+    )
     return [written.get(name) or Outcome(aliases[name], None) for name in names], change_set_id
 
 
@@ -402,7 +406,13 @@ async def _lock_targets(connection: Connection, project_id: UUID, targets: Seque
 
 
 async def _write(
-    connection: Connection, caller: Caller, writes: Sequence[_Write], *, reason: str | None, change_set_id: UUID | None
+    connection: Connection,
+    caller: Caller,
+    writes: Sequence[_Write],
+    *,
+    reason: str | None,
+    change_set_id: UUID | None,
+    execution_id: UUID | None = None,
 ) -> dict[str, Outcome]:
     if not writes:
         return {}
@@ -416,6 +426,7 @@ async def _write(
         actor_id=caller.actor_id,
         via=caller.via,
         reason=reason,
+        execution_id=execution_id,
         change_set_id=change_set_id,
     )
     outcomes = [_outcome(tuple(row)) for row in rows]

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import cast, exists, select
+from sqlalchemy import and_, cast, exists, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import Text
 
@@ -121,7 +121,15 @@ DATA = Listing(
 OUTPUTS = Listing(
     _datum,
     Datum,
-    parent=lambda execution_id: _datum.c.produced_by == execution_id,
+    # those of an attempt that lost its lease are not among them
+    parent=lambda execution_id: and_(
+        _datum.c.produced_by == execution_id,
+        or_(
+            _datum.c.attempt.is_(None),
+            _datum.c.attempt
+            == select(tables.execution.c.attempt).where(tables.execution.c.id == execution_id).scalar_subquery(),
+        ),
+    ),
     orders={"created_at": Order(("created_at", "id"))},
 )
 

@@ -24,7 +24,7 @@ from app.domain.paging import Listing, Order
 from app.domain.references import MASK, Reference, datum_fault, parse_reference, without_credentials
 from app.domain.secrets import SecretBox
 from app.domain.validation import require_file_name, require_object, require_tags, require_text
-from app.errors import BadUserInputError, NotFoundError, WrongStateError
+from app.errors import BadUserInputError, NotFoundError
 
 _MOST_INPUTS = 1_000
 _MOST_FILES_OF_TASK = 100_000
@@ -173,7 +173,7 @@ class _WantedFile:
     alias_id: UUID | None = None
     alias_version: int | None = None
     filename: str | None = None
-    is_web: bool = False
+    #: Of an address of HTTP(S), which is neither a datum nor an alias.
     secret_url: str | None = None
 
 
@@ -186,11 +186,12 @@ _CREATE = Statement(f"""
         SELECT * FROM unnest(
             :input_positions ::smallint[], :positions ::integer[], :references ::text[], :datum_ids ::uuid[],
             :aliases ::text[], :alias_ids ::uuid[], :alias_versions ::integer[], :filenames ::text[],
-            :are_web ::boolean[], :secret_urls ::text[]
+            :secret_urls ::text[]
         ) AS wanted (input_position, position, reference, datum_id, alias, alias_id, alias_version, filename,
-            is_web, secret_url)
+            secret_url)
     ), resolved AS (
-        SELECT wanted.input_position, wanted.position, wanted.reference, wanted.filename, is_web, secret_url,
+        SELECT wanted.input_position, wanted.position, wanted.reference, wanted.filename, wanted.secret_url,
+            wanted.datum_id IS NULL AND wanted.alias IS NULL AS is_web,
             coalesce(wanted.datum_id, alias.datum_id) AS datum_id,
             coalesce(wanted.alias_id, alias.id) AS alias_id,
             coalesce(wanted.alias_version, alias.version) AS alias_version
@@ -210,11 +211,14 @@ _CREATE = Statement(f"""
         RETURNING last_execution_number - cardinality(:parameter_sets ::jsonb[]) AS last_number
     ), execution AS (
         INSERT INTO execution (id, project_id, number, title, step, image, command, parameters, environment, tags,
-            mounts, labels, priority, time_limit, status, store_id, copy_of, task_id, created_by)
+            mounts, labels, priority, time_limit, status, store_id, copy_of, task_id, created_by, queued_at)
         SELECT coalesce(:id ::uuid, uuidv7()), :project_id, last_number + place, :title, :step, :image, :command,
-            parameters, :environment, :tags, :mounts, :labels, :priority, :time_limit, 'CREATED', :store_id, :copy_of,
-            :task_id, :actor_id
-        FROM numbered, unnest(:parameter_sets ::jsonb[]) WITH ORDINALITY AS parameter_set (parameters, place)
+            parameters, :environment, :tags, :mounts, :labels, :priority, :time_limit, turn.status, :store_id,
+            :copy_of, :task_id, :actor_id, CASE WHEN turn.status = 'QUEUED' THEN clock_timestamp() END
+        FROM numbered, unnest(:parameter_sets ::jsonb[]) WITH ORDINALITY AS parameter_set (parameters, place),
+            LATERAL (
+                SELECT CASE WHEN place > :at_once ::integer THEN 'CREATED' ELSE 'QUEUED' END AS status
+            ) AS turn
         RETURNING *
     ), input AS (
         INSERT INTO execution_input
@@ -251,6 +255,11 @@ _FILES = Statement(f"""
     FROM execution_input AS input JOIN execution_input_file AS file ON file.input_id = input.id
     WHERE input.execution_id = :execution_id ORDER BY file.input_id, file.position
 """)
+_SECRET_ADDRESSES = Statement("""
+    SELECT input.name, file.position, file.secret_url
+    FROM execution_input AS input JOIN execution_input_file AS file ON file.input_id = input.id
+    WHERE input.execution_id = :execution_id AND file.secret_url IS NOT NULL
+""")
 _WARNINGS = Statement(f"""
     SELECT {columns(ExecutionWarning, "warning")} FROM execution_warning AS warning
     WHERE warning.execution_id = ANY(:execution_ids ::uuid[]) ORDER BY warning.position
@@ -261,11 +270,6 @@ _WARN = Statement("""
     FROM unnest(:execution_ids ::uuid[]) AS execution_id, unnest(
         :messages ::text[], :references ::text[], :files ::text[], :befores ::jsonb[], :afters ::jsonb[]
     ) AS warning
-""")
-_LOCK = Statement(f"SELECT {_EXECUTION} FROM execution WHERE id = :id FOR NO KEY UPDATE")
-_STOP = Statement(f"""
-    UPDATE execution SET status = 'STOPPED', finished_at = clock_timestamp(), feed_position = DEFAULT
-    WHERE id = :id RETURNING {_EXECUTION}
 """)
 
 _execution = tables.execution
@@ -361,6 +365,7 @@ async def create_executions_of_task(
     parameter_sets: Sequence[Mapping[str, Any]],
     *,
     task_id: UUID,
+    max_concurrent: int | None,
     secrets: SecretBox,
     found: Mapping[str, list[Found]],
 ) -> None:
@@ -374,7 +379,15 @@ async def create_executions_of_task(
         )
     environment = _encrypted(template, secrets)
     made = await _create(
-        connection, caller, project_id, template, environment, files, parameter_sets=parameter_sets, task_id=task_id
+        connection,
+        caller,
+        project_id,
+        template,
+        environment,
+        files,
+        parameter_sets=parameter_sets,
+        task_id=task_id,
+        at_once=max_concurrent,
     )
     await _warn_of_changes(connection, made, adopted)
 
@@ -424,7 +437,6 @@ async def copy_execution(
                 alias_id=file.alias_id,
                 alias_version=file.alias_version,
                 filename=file.filename,
-                is_web=file.datum_id is None,
                 secret_url=file.secret_url,
             )
             for file in files_before
@@ -458,18 +470,6 @@ async def copy_execution(
     return execution
 
 
-async def stop_execution(connection: Connection, execution_id: UUID) -> Execution:
-    """Stops an execution that has not started; stopping a stopped one changes nothing."""
-    (row,) = await _LOCK.fetch(connection, id=execution_id)
-    execution = Execution(*row)
-    if execution.status == ExecutionStatus.STOPPED:
-        return execution
-    if execution.status != ExecutionStatus.CREATED:
-        raise WrongStateError(f"Execution {execution.number} is {execution.status}; only a CREATED one can be stopped.")
-    (row,) = await _STOP.fetch(connection, id=execution_id)
-    return Execution(*row)
-
-
 async def load_executions(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Execution]:
     return {row["id"]: Execution(*row) for row in await _BY_ID.fetch(connection, ids=ids)}
 
@@ -486,6 +486,11 @@ async def load_inputs(connection: Connection, execution_ids: Sequence[UUID]) -> 
     for row in await _INPUTS.fetch(connection, execution_ids=execution_ids):
         found[row["execution_id"]].append(ExecutionInput(*row))
     return found
+
+
+async def secret_addresses(connection: Connection, execution_id: UUID) -> list[tuple[str, int, str]]:
+    """Of each address with credentials: its input's name, its place there, and itself, encrypted."""
+    return [(row[0], row[1], row[2]) for row in await _SECRET_ADDRESSES.fetch(connection, execution_id=execution_id)]
 
 
 async def load_warnings(connection: Connection, execution_ids: Sequence[UUID]) -> dict[UUID, list[ExecutionWarning]]:
@@ -518,8 +523,12 @@ async def _create(
     claim: Claim | None = None,
     copy_of: UUID | None = None,
     task_id: UUID | None = None,
+    at_once: int | None = None,
 ) -> list[Execution]:
-    """One execution for each parameter set, which goes over the parameters of `spec`; a claim is for a single one."""
+    """One execution for each parameter set, which goes over the parameters of `spec`; a claim is for a single one.
+
+    All are queued, or the first `at_once` of them.
+    """
     _check(spec, files)
     positions = _positions(files)
     rows = await _CREATE.fetch(
@@ -540,6 +549,7 @@ async def _create(
         store_id=spec.store_id,
         copy_of=copy_of,
         task_id=task_id,
+        at_once=at_once,
         actor_id=caller.actor_id,
         inputs=[
             {
@@ -560,7 +570,6 @@ async def _create(
         alias_ids=[file.alias_id for file in files],
         alias_versions=[file.alias_version for file in files],
         filenames=[file.filename for file in files],
-        are_web=[file.is_web for file in files],
         secret_urls=[file.secret_url for file in files],
     )
     input_position, position, datum_id, status, purged_at, *values = rows[0]
@@ -656,9 +665,7 @@ def _parse_inputs(
                     if reference.text not in secret_urls:
                         raise BadUserInputError(f"Input {spec.name!r}: {reference.text} lacks its credentials.")
                     secret_url = secret_urls[reference.text]
-                files.append(
-                    _WantedFile(place, reference.text, None, filename=spec.filename, is_web=True, secret_url=secret_url)
-                )
+                files.append(_WantedFile(place, reference.text, None, filename=spec.filename, secret_url=secret_url))
             elif reference.address is None:
                 files.append(
                     _WantedFile(place, text, reference.datum_id, alias=reference.alias, filename=spec.filename)

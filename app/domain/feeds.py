@@ -22,7 +22,8 @@ from app.database.engine import Pool
 from app.database.statements import Connection, Statement, columns
 from app.domain.access import Caller
 from app.domain.aliases import AliasChange
-from app.domain.executions import Execution
+from app.domain.executions import Execution, load_executions
+from app.domain.logs import MOST_LINES, LogLine, lines_after
 from app.domain.positions import HORIZON
 from app.domain.tokens import tokens_in_force
 from app.domain.transactions import reading
@@ -33,6 +34,7 @@ log = structlog.get_logger("waymark.feeds")
 _INTERVAL_SECONDS = 0.1
 _TOKEN_CHECK_SECONDS = 1.0
 _PAGE = 100
+_LOG_SECONDS = 0.3
 
 Record = TypeVar("Record")
 
@@ -178,6 +180,30 @@ class Feeds:
             async for execution in executions:
                 if execution_id in (None, execution.id):
                     yield execution
+
+    async def log_lines(self, caller: Caller, execution: Execution, after: int) -> AsyncGenerator[LogLine, None]:
+        """An execution's lines after one, as they are written, until the execution has ended.
+
+        One writer numbers them, in the order of its commits: who knows the last number has missed none.
+        """
+        with self._listening(caller, execution.project_id):
+            while True:
+                self._require_token(caller)
+                try:
+                    async with reading(self._pool) as connection:
+                        # first, so that what an ended execution has not said by now it never says
+                        now = (await load_executions(connection, [execution.id]))[execution.id]
+                        lines = await lines_after(connection, execution.id, after)
+                except StoreUnavailableError:
+                    await asyncio.sleep(_TOKEN_CHECK_SECONDS)
+                    continue
+                for line in lines:
+                    yield line
+                    after = line.sequence
+                if now.finished_at is not None and len(lines) < MOST_LINES:
+                    return
+                if not lines:
+                    await asyncio.sleep(_LOG_SECONDS)
 
     async def _follow(
         self, source: _Source[Record], caller: Caller, project_id: UUID, start: _Position | None

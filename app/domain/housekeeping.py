@@ -8,7 +8,7 @@ import asyncpg
 import structlog
 
 from app.database.engine import Pool
-from app.domain import deletions, verifications
+from app.domain import deletions, leases, verifications
 from app.domain.data_stores import load_data_stores
 from app.domain.datums import Datum
 from app.domain.idempotency import forget_old_claims
@@ -44,6 +44,8 @@ async def keep_house_once(pool: Pool, stores: StoreRegistry, secrets: SecretBox)
     async with writing(pool) as connection:
         if expired := await expire_uploads(connection):
             log.info("uploads expired", count=expired)
+        if swept := await leases.sweep(connection):
+            log.warning("workers are gone; their executions were taken from them", count=swept)
         await forget_old_claims(connection)
     while True:
         async with writing(pool) as connection:

@@ -70,6 +70,24 @@ _COUNTS = Statement("""
     SELECT task_id, status, count(*) FROM execution WHERE task_id = ANY(:ids ::uuid[]) GROUP BY task_id, status
 """)
 
+_LOCK = Statement(f"SELECT {columns(Task, 'task')} FROM task WHERE id = :id FOR NO KEY UPDATE")
+_STOP_ALL = Statement("""
+    UPDATE execution SET feed_position = DEFAULT,
+        status = CASE WHEN status = 'STARTED' THEN 'STOPPING' ELSE 'STOPPED' END,
+        finished_at = CASE WHEN status <> 'STARTED' THEN clock_timestamp() END
+    WHERE task_id = :task_id AND status IN ('CREATED', 'QUEUED', 'STARTED')
+""")
+_QUEUE_NEXT = Statement("""
+    WITH next AS (
+        SELECT id FROM execution WHERE task_id = :task_id AND status = 'CREATED' ORDER BY number LIMIT greatest(0, (
+            SELECT :at_once ::bigint - count(*) FROM execution
+            WHERE task_id = :task_id AND status IN ('QUEUED', 'STARTED', 'STOPPING')
+        ))
+    )
+    UPDATE execution SET status = 'QUEUED', queued_at = clock_timestamp(), feed_position = DEFAULT
+    FROM next WHERE execution.id = next.id
+""")
+
 TASKS = Listing(
     tables.task,
     Task,
@@ -118,9 +136,27 @@ async def create_task(
         raise NotFoundError(f"There is no project {project_id}.")
     task = Task(*row)
     await create_executions_of_task(
-        connection, caller, project_id, template, checked, task_id=task.id, secrets=secrets, found=found
+        connection,
+        caller,
+        project_id,
+        template,
+        checked,
+        task_id=task.id,
+        max_concurrent=max_concurrent,
+        secrets=secrets,
+        found=found,
     )
     return task
+
+
+async def go_on(connection: Connection, task_id: UUID, *, failed: bool) -> None:
+    """After one of a task's executions has ended: queues those whose turn it is, or stops them all if it says so."""
+    (row,) = await _LOCK.fetch(connection, id=task_id)
+    task = Task(*row)
+    if failed and task.on_child_error == OnChildError.STOP_ALL:
+        await _STOP_ALL.fetch(connection, task_id=task_id)
+    elif task.max_concurrent is not None:
+        await _QUEUE_NEXT.fetch(connection, task_id=task_id, at_once=task.max_concurrent)
 
 
 def status_of(counts: Mapping[ExecutionStatus, int]) -> TaskStatus:

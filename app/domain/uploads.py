@@ -16,6 +16,7 @@ from app.domain.access import Caller
 from app.domain.aliases import AliasChange, Move, changes_of_set, set_alias
 from app.domain.data_stores import DataStore
 from app.domain.datums import ChecksumEvidence, Datum, DatumStatus
+from app.domain.executions import Execution
 from app.domain.idempotency import Claim
 from app.domain.references import Reference
 from app.domain.validation import require_file_name, require_object, require_tags, require_text
@@ -79,10 +80,12 @@ _UPLOAD = columns(Upload, "upload")
 _REQUEST = Statement(f"""
     WITH datum AS (
         INSERT INTO datum (id, project_id, store_id, object_key, name, size, media_type, md5, sha1, sha256,
-            checksum_evidence, origin, status, tags, properties, created_by)
+            checksum_evidence, origin, status, tags, properties, created_by, produced_by, attempt)
         SELECT fresh.id, :project_id, :store_id,
             concat(:prefix ::text, 'waymark/', :project_id ::uuid, '/', fresh.id, '/', :secret ::text), :name,
-            :size, :media_type, :md5, :sha1, :sha256, 'DECLARED', 'UPLOAD', 'PENDING', :tags, :properties, :actor_id
+            :size, :media_type, :md5, :sha1, :sha256, 'DECLARED',
+            CASE WHEN :execution_id ::uuid IS NULL THEN 'UPLOAD' ELSE 'EXECUTION' END, 'PENDING', :tags, :properties,
+            :actor_id, :execution_id, :attempt
         FROM (SELECT coalesce(:datum_id ::uuid, uuidv7()) AS id) AS fresh
         RETURNING *
     ), upload AS (
@@ -113,6 +116,8 @@ _COMPLETE = Statement(f"""
         verify_at = CASE WHEN :evidence <> 'VERIFIED' THEN clock_timestamp() END
     WHERE id = :datum_id RETURNING {_DATUM}
 """)
+
+_STAGE = Statement("UPDATE datum SET staged_alias = :alias WHERE id = :datum_id")
 
 _END = Statement(f"""
     WITH ended AS (UPDATE upload SET ended_at = clock_timestamp() WHERE datum_id = :datum_id)
@@ -154,8 +159,12 @@ async def request_upload(
     store: Store,
     lifetime: dt.timedelta,
     claim: Claim | None,
+    producer: Execution | None = None,
 ) -> tuple[Datum, Upload]:
-    """Reserves a PENDING datum, and a key in the store that nobody can guess."""
+    """Reserves a PENDING datum, and a key in the store that nobody can guess.
+
+    `producer` is the execution whose output it is, held for this transaction.
+    """
     require_file_name("name", announcement.name)
     if not 0 <= announcement.size <= LARGEST_FILE:
         raise BadUserInputError(f"size is {announcement.size}; expected 0 to {LARGEST_FILE} bytes.")
@@ -188,6 +197,8 @@ async def request_upload(
             part_count=plan.part_count,
             lifetime=lifetime,
             actor_id=caller.actor_id,
+            execution_id=producer and producer.id,
+            attempt=producer and producer.attempt,
         )
     values = tuple(row)
     width = len(record_fields(Datum))
@@ -266,9 +277,11 @@ async def complete_upload(
     alias: str | None,
     reason: str | None,
     claim: Claim | None,
+    producer: Execution | None = None,
 ) -> tuple[Datum, AliasChange | None]:
     """Makes the datum AVAILABLE and, in the same transaction, points an alias at it.
 
+    That of an execution's output is pointed at it once the execution completes.
     Completing again changes nothing. A datum that came out EXPIRED lost a race against its abortion or expiry.
     """
     (row,) = await _LOCK_DATUM.fetch(connection, datum_id=upload.datum_id)
@@ -294,6 +307,9 @@ async def complete_upload(
     )
     datum = Datum(*row)
     if alias is None:
+        return datum, None
+    if producer is not None:
+        await _STAGE.fetch(connection, datum_id=datum.id, alias=alias)
         return datum, None
     move = Move(alias, Reference(f"datum://{datum.id}", datum_id=datum.id))
     outcome = await set_alias(connection, caller, datum.project_id, move, reason=reason, claim=claim)

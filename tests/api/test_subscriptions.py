@@ -127,7 +127,7 @@ async def test_an_execution_is_followed_through_its_changes(server: LiveServer) 
         await server.run(create, i={"project": project, "command": ["run"]})
         await asyncio.sleep(0.3)
         await server.run(stop, i={"execution": execution})
-        assert [each["executionUpdated"]["status"] for each in await all_wait] == ["CREATED", "STOPPED"]
+        assert [each["executionUpdated"]["status"] for each in await all_wait] == ["QUEUED", "STOPPED"]
         assert await one_waits == [{"executionUpdated": {"id": execution, "status": "STOPPED"}}]
 
 

@@ -126,14 +126,14 @@ def test_tasks_are_created_listed_and_shown(shell: _Shell, here: Path) -> None:
         *("task", "create", "-c", "train", "-i", "m=datum://task-in", "--set", "lr=0.1,name=x", "--set", "lr=0.2"),
         *("--sets", "sets.json", "--title", "sweep"),
     )
-    assert made["counts"] == [{"status": "CREATED", "count": 3}]
+    assert made["counts"] == [{"status": "QUEUED", "count": 3}]
     number = str(made["number"])
-    assert "3 CREATED" in shell.run("task", "list")
+    assert "3 QUEUED" in shell.run("task", "list")
     assert "sweep" in shell.run("task", "show", number)
     children = shell.json("execution", "list", "--task", number)
     assert [child["number"] for child in children] == sorted((child["number"] for child in children), reverse=True)
     shell.run("execution", "stop", str(children[0]["number"]))
-    assert "2 CREATED, 1 STOPPED" in shell.run("task", "show", number)
+    assert "2 QUEUED, 1 STOPPED" in shell.run("task", "show", number)
     assert "parameterSets has 0 entries" in shell.fails(6, "task", "create", "-c", "train")
     assert "NOT_FOUND" in shell.fails(4, "task", "show", "99")
 
@@ -193,7 +193,7 @@ def test_lineage_is_drawn_as_a_tree_json_or_a_graph(shell: _Shell) -> None:
     ]
     tree = shell.run("lineage", "down", "traced")
     assert "weights [v1].pkl" in tree
-    assert f"model: execution {number} predict (CREATED)" in tree
+    assert f"model: execution {number} predict (QUEUED)" in tree
     assert "weights [v1].pkl" in shell.run("lineage", "up", str(number))
     found = shell.json("lineage", "down", datum)
     assert [node["depth"] for node in found["nodes"]] == [0, 1]

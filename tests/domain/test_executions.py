@@ -16,8 +16,8 @@ from app.domain.executions import (
     InputSpec,
     copy_execution,
     create_execution,
-    stop_execution,
 )
+from app.domain.leases import stop_execution
 from app.domain.references import parse_reference
 from app.errors import AppError, BadUserInputError, DatumPurgedError, NotFoundError
 from tests.make import World

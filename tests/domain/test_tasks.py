@@ -86,8 +86,8 @@ async def test_counts_follow_the_executions(world: World) -> None:
     async with reading(world.pool) as connection:
         counts = await counts_of_tasks(connection, [other.id, task.id])
     assert counts == {
-        task.id: {ExecutionStatus.CREATED: 2, ExecutionStatus.COMPLETE: 1},
-        other.id: {ExecutionStatus.CREATED: 1},
+        task.id: {ExecutionStatus.QUEUED: 2, ExecutionStatus.COMPLETE: 1},
+        other.id: {ExecutionStatus.QUEUED: 1},
     }
 
 
