@@ -23,6 +23,7 @@ from app.api.enums import (
     DatumOrigin,
     DatumStatus,
     ExecutionStatus,
+    ExecutionWarningCode,
     KeepDirectories,
     LogStream,
     OnChildError,
@@ -30,7 +31,7 @@ from app.api.enums import (
     Scope,
 )
 from app.api.scalars import BigInt, find_id, given, given_object, read_id
-from app.domain import logs
+from app.domain import executions, logs
 from app.domain.aliases import Expectation, Move
 from app.domain.data_stores import DataStoreKind, StoreSpec
 from app.domain.executions import EnvironmentVariable, ExecutionSpec, InputSpec
@@ -816,12 +817,31 @@ class AppendLogsInput:
         return [logs.LogLine(execution_id, line.sequence, line.at, line.stream, line.message) for line in self.lines]
 
 
+@strawberry.input(description="Something that an execution's user should know.")
+class ExecutionWarningInput:
+    code: ExecutionWarningCode = strawberry.field(description="What kind of warning it is.")
+    message: str = strawberry.field(description="What happened.")
+    file: str | None = strawberry.field(default=UNSET, description="The file it is about.")
+    key: str | None = strawberry.field(default=UNSET, description="The key in that file it is about.")
+
+    def record(self) -> executions.Warned:
+        return executions.Warned(
+            executions.WarningCode(self.code),
+            require_text("message", self.message, longest=4000),
+            given(self.file),
+            given(self.key),
+        )
+
+
 @strawberry.input(description="How an execution ended.")
 class FinishExecutionInput:
     execution: strawberry.ID = strawberry.field(description="The execution.")
     lease: strawberry.ID = strawberry.field(description="The lease.")
     exit_code: int | None = strawberry.field(
         default=UNSET, description="What the command returned; null if it could not be run. 0 completes the execution."
+    )
+    warnings: list[ExecutionWarningInput] = strawberry.field(
+        default_factory=list, description="What its user should know."
     )
 
 

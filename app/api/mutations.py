@@ -584,6 +584,7 @@ class Mutation:
                 execution.id,
                 read_id("lease", input.lease),
                 exit_code=given(input.exit_code),
+                warnings=[each.record() for each in input.warnings],
             )
         return FinishExecutionPayload(execution=Execution.of(execution))
 

@@ -991,11 +991,15 @@ class Upload:
             raise LookupError(f"datum {self.record.datum_id} of upload {self.record.id} is gone")
         return Datum.of(record)
 
-    @strawberry.field(description="Its parts in order, with links signed anew at each reading. Needs scope WRITE.")
+    @strawberry.field(
+        description="Its parts in order, with links signed anew at each reading. Needs scope WRITE, or EXECUTE for an"
+        " execution's output."
+    )
     async def parts(self, info: Info, first: First = UNSET, after: After = UNSET) -> Connection[UploadPart]:
-        # a link to send bytes to is a way to write
-        info.context.caller.require(Scope.WRITE, self.record.project_id)
         datum = await self.datum(info)
+        # a link to send bytes to is a way to write
+        scope = Scope.WRITE if datum.record.produced_by is None else Scope.EXECUTE
+        info.context.caller.require(scope, self.record.project_id)
         record, store = datum.record, info.context.store(await datum.stored_in(info))
         plan, session = self.record.plan(record), self.record.session
         size = page_size("first", first)

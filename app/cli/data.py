@@ -176,9 +176,6 @@ async def _push_file(
         try:
             await send_parts(session.client, upload, file, lambda sent: progress.advance(task, sent))
             _, digests = await hashing
-        except ExceptionGroup as failed:
-            # of several parts; the first failure ended the others
-            raise failed.exceptions[0] from failed
         finally:
             hashing.cancel()
         now = os.fstat(file.fileno())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import orjson
@@ -9,12 +11,14 @@ import typer
 
 from app.cli.alias import Key, Limit, pages
 from app.cli.arguments import named, named_values
-from app.cli.session import Session, command, pairs, rows
-from app.client.client import ApiError
+from app.cli.session import Session, command, errors, pairs, rows
+from app.client.client import ApiError, UnreachableError
 
 group = typer.Typer(help="Executions: runs whose inputs are pinned to exact files.", no_args_is_help=True)
 
 _SUMMARY = "id number title step status createdAt createdBy { name }"
+_LINE = "sequence at stream message"
+_PAUSE_SECONDS = 1.0
 _WHOLE = (
     f"{_SUMMARY} image command parameters tags priority timeLimit finishedAt copyOf {{ number }}"
     " environment { name value secret } warnings { code message at }"
@@ -55,6 +59,9 @@ async def _create(
     image: Image = None,
     tag: Tags = None,
     title: Title = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Print its log until it ends; fail if it does not complete.")
+    ] = False,
     idempotency_key: Key = None,
 ) -> None:
     """Create an execution; what its references mean now is what it uses."""
@@ -63,7 +70,11 @@ async def _create(
         f"mutation($input: CreateExecutionInput!) {{ createExecution(input: $input) {{ execution {{ {_WHOLE} }} }} }}",
         {"input": {**spec, "title": title, "idempotencyKey": idempotency_key}},
     )
-    _show(session, data["createExecution"]["execution"])
+    execution = data["createExecution"]["execution"]
+    _show(session, execution)
+    if follow:
+        await _follow(session, execution["id"], 0)
+        await _require_completed(session, execution["id"])
 
 
 async def new_execution(
@@ -143,6 +154,64 @@ async def _show_one(session: Session, number: Number) -> None:
     if execution is None:
         raise missing(session, "execution", number)
     _show(session, execution)
+
+
+@command(group, "logs")
+async def _logs(
+    session: Session,
+    number: Number,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the execution has ended.")] = False,
+    after: Annotated[int, typer.Option(min=0, help="Only lines after the one of this number.")] = 0,
+) -> None:
+    """Print an execution's log. With --output json each line is one line of the log."""
+    execution = await _id_of(session, "execution", number)
+    if follow:
+        await _follow(session, execution, after)
+        return
+    cursor, more = None, True
+    while more:
+        data = await session.client.execute(
+            f"query($id: ID!, $after: String) {{ execution(id: $id) {{ logs(first: 500, after: $after) {{"
+            f" nodes {{ {_LINE} }} pageInfo {{ hasNextPage endCursor }} }} }} }}",
+            {"id": execution, "after": cursor},
+        )
+        page = data["execution"]["logs"]
+        for line in page["nodes"]:
+            if line["sequence"] > after:
+                session.line(line, text=_in_words(line))
+        more, cursor = page["pageInfo"]["hasNextPage"], page["pageInfo"]["endCursor"]
+
+
+async def _follow(session: Session, execution: str, after: int) -> None:
+    """Prints lines as they are written; a server that goes away is waited for."""
+    while True:
+        lines = session.client.subscribe(
+            f"subscription($id: ID!, $after: Int!) {{ logAdded(execution: $id, after: $after) {{ {_LINE} }} }}",
+            {"id": execution, "after": after},
+        )
+        try:
+            async with aclosing(lines):
+                async for event in lines:
+                    after = event["logAdded"]["sequence"]
+                    session.line(event["logAdded"], text=_in_words(event["logAdded"]))
+            return
+        except UnreachableError as error:
+            errors.print(f"{error} Trying again.", style="dim")
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _in_words(line: dict[str, Any]) -> str:
+    return f"{line['at'][11:19]} {line['message']}"
+
+
+async def _require_completed(session: Session, execution: str) -> None:
+    data = await session.client.execute(
+        "query($id: ID!) { execution(id: $id) { number status exitCode } }", {"id": execution}
+    )
+    ended = data["execution"]
+    if ended["status"] != "COMPLETE":
+        code = "" if ended["exitCode"] is None else f"; its command returned {ended['exitCode']}"
+        raise ApiError(f"Execution {ended['number']} ended in {ended['status']}{code}.", {"code": "WRONG_STATE"})
 
 
 @command(group, "copy")

@@ -11,7 +11,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from app.cli import alias, data, execution, lineage, project, store, task, token
+from app.cli import alias, data, execution, lineage, project, store, task, token, worker
 from app.cli.session import EXIT_CODES_HELP, Session, command, console, fail
 from app.client.client import ApiError
 from app.errors import BadUserInputError
@@ -34,6 +34,7 @@ app.add_typer(execution.group, name="execution")
 app.add_typer(task.group, name="task")
 app.add_typer(lineage.group, name="lineage")
 app.add_typer(token.group, name="token")
+worker.register(app)
 
 
 def _print_version(wanted: bool) -> None:

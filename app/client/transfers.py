@@ -31,27 +31,31 @@ async def send_parts(client: Client, upload: str, file: BinaryIO, advance: Calla
             sending.release()
 
     after = None
-    async with asyncio.TaskGroup() as parts_under_way:
-        while True:
-            page = partial(
-                client.execute,
-                f"query($id: ID!, $after: String) {{ upload(id: $id) {{ parts(first: 100, after: $after) {{"
-                f" nodes {{ {_PART} }} pageInfo {{ hasNextPage endCursor }} }} }} }}",
-                {"id": upload, "after": after},
-            )
-            data = await patiently(page)
-            if data["upload"] is None:
-                raise ApiError("The upload is gone.", {"code": "NOT_FOUND"})
-            parts = data["upload"]["parts"]
-            for part in parts["nodes"]:
-                if part["received"]:
-                    advance(int(part["size"]))
-                    continue
-                await sending.acquire()
-                parts_under_way.create_task(send(part))
-            after = parts["pageInfo"]["endCursor"]
-            if not parts["pageInfo"]["hasNextPage"]:
-                return
+    try:
+        async with asyncio.TaskGroup() as parts_under_way:
+            while True:
+                page = partial(
+                    client.execute,
+                    f"query($id: ID!, $after: String) {{ upload(id: $id) {{ parts(first: 100, after: $after) {{"
+                    f" nodes {{ {_PART} }} pageInfo {{ hasNextPage endCursor }} }} }} }}",
+                    {"id": upload, "after": after},
+                )
+                data = await patiently(page)
+                if data["upload"] is None:
+                    raise ApiError("The upload is gone.", {"code": "NOT_FOUND"})
+                parts = data["upload"]["parts"]
+                for part in parts["nodes"]:
+                    if part["received"]:
+                        advance(int(part["size"]))
+                        continue
+                    await sending.acquire()
+                    parts_under_way.create_task(send(part))
+                after = parts["pageInfo"]["endCursor"]
+                if not parts["pageInfo"]["hasNextPage"]:
+                    return
+    except ExceptionGroup as failed:
+        # the first failure ended the other parts
+        raise failed.exceptions[0] from failed
 
 
 async def patiently(work: Callable[[], Awaitable[Done]]) -> Done:

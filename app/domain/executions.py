@@ -126,6 +126,16 @@ class ExecutionWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """What a worker warns of."""
+
+    code: WarningCode
+    message: str
+    file: str | None
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class InputSpec:
     """An input as requested."""
 
@@ -254,6 +264,11 @@ _FILES = Statement(f"""
     SELECT {columns(InputFile, "file")}
     FROM execution_input AS input JOIN execution_input_file AS file ON file.input_id = input.id
     WHERE input.execution_id = :execution_id ORDER BY file.input_id, file.position
+""")
+_WARN_OF = Statement("""
+    INSERT INTO execution_warning (project_id, execution_id, code, message, file, key)
+    SELECT :project_id, :execution_id, warning.*
+    FROM unnest(:codes ::text[], :messages ::text[], :files ::text[], :keys ::text[]) AS warning
 """)
 _SECRET_ADDRESSES = Statement("""
     SELECT input.name, file.position, file.secret_url
@@ -486,6 +501,20 @@ async def load_inputs(connection: Connection, execution_ids: Sequence[UUID]) -> 
     for row in await _INPUTS.fetch(connection, execution_ids=execution_ids):
         found[row["execution_id"]].append(ExecutionInput(*row))
     return found
+
+
+async def warn(connection: Connection, execution: Execution, warnings: Sequence[Warned]) -> None:
+    """Keeps what a worker warns of."""
+    if warnings:
+        await _WARN_OF.fetch(
+            connection,
+            project_id=execution.project_id,
+            execution_id=execution.id,
+            codes=[each.code for each in warnings],
+            messages=[each.message for each in warnings],
+            files=[each.file for each in warnings],
+            keys=[each.key for each in warnings],
+        )
 
 
 async def secret_addresses(connection: Connection, execution_id: UUID) -> list[tuple[str, int, str]]:

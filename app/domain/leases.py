@@ -15,7 +15,7 @@ from app.database.statements import Connection, Statement, columns
 from app.domain import tasks
 from app.domain.access import Caller, Via
 from app.domain.aliases import Move, set_aliases
-from app.domain.executions import Execution, ExecutionStatus
+from app.domain.executions import Execution, ExecutionStatus, Warned, warn
 from app.domain.references import Reference
 from app.domain.validation import require_tags, require_text
 from app.errors import LeaseLostError, WrongStateError
@@ -141,7 +141,13 @@ async def hold(connection: Connection, execution_id: UUID, lease: UUID) -> Execu
 
 
 async def finish(
-    connection: Connection, caller: Caller, execution_id: UUID, lease: UUID, *, exit_code: int | None
+    connection: Connection,
+    caller: Caller,
+    execution_id: UUID,
+    lease: UUID,
+    *,
+    exit_code: int | None,
+    warnings: Sequence[Warned] = (),
 ) -> Execution:
     """Ends an execution: COMPLETE if its command returned 0, STOPPED if that was asked for, else ERROR.
 
@@ -158,6 +164,7 @@ async def finish(
         status = ExecutionStatus.STOPPED
     else:
         status = ExecutionStatus.COMPLETE if exit_code == 0 else ExecutionStatus.ERROR
+    await warn(connection, execution, warnings)
     if status == ExecutionStatus.COMPLETE:
         await _move_aliases(connection, caller, execution)
     (ended,) = await _FINISH.fetch(connection, id=execution_id, status=status, exit_code=exit_code)

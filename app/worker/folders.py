@@ -1,0 +1,83 @@
+"""The folders and files that a command finds, as valohai-utils expects them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.worker.process import other_account
+
+# what paths read as in logs, wherever they are on this machine
+SHOWN = "/valohai"
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """One attempt's own."""
+
+    home: Path
+
+    @property
+    def repository(self) -> Path:
+        return self.home / "repository"
+
+    @property
+    def inputs(self) -> Path:
+        return self.home / "inputs"
+
+    @property
+    def outputs(self) -> Path:
+        return self.home / "outputs"
+
+    @property
+    def config(self) -> Path:
+        return self.home / "config"
+
+    def make(self) -> None:
+        """Makes them, for the account that commands run as. Blocking."""
+        self.home.mkdir(parents=True)
+        for folder in (self.repository, self.inputs, self.outputs, self.config):
+            folder.mkdir()
+        if account := other_account():
+            self.home.chmod(0o711)
+            for folder in (self.repository, self.outputs):
+                os.chown(folder, account.pw_uid, account.pw_gid)
+
+    def environment(self, execution: Mapping[str, Any], declared: Mapping[str, str]) -> dict[str, str]:
+        """What the command sees: the folders, the ids, and what the execution declares; nothing of the worker's."""
+        return {
+            "PATH": os.defpath,
+            "LANG": "C.UTF-8",
+            "HOME": str(self.repository),
+            "VH_REPOSITORY_DIR": str(self.repository),
+            "VH_INPUTS_DIR": str(self.inputs),
+            "VH_OUTPUTS_DIR": str(self.outputs),
+            "VH_CONFIG_DIR": str(self.config),
+            "VH_EXECUTION_ID": execution["id"],
+            "VH_PROJECT_ID": execution["project"]["id"],
+            "VH_JOB_ID": f"exec-{execution['id']}",
+            **declared,
+        }
+
+    def write_config(self, execution: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+        """The execution, its inputs and parameters as JSON, and as YAML, of which JSON is a part. Blocking."""
+        described = {
+            "valohai.execution-id": execution["id"],
+            "valohai.execution-title": execution["title"],
+            "valohai.execution-counter": execution["number"],
+            "valohai.execution-step": execution["step"],
+            "valohai.execution-image": execution["image"],
+            "valohai.project-id": execution["project"]["id"],
+        }
+        for name, content in (
+            ("execution", described),
+            ("inputs", inputs),
+            ("parameters", execution["parameters"]),
+        ):
+            text = json.dumps(content, indent=2)
+            for suffix in ("json", "yaml"):
+                (self.config / f"{name}.{suffix}").write_text(text)

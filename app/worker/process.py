@@ -1,0 +1,90 @@
+"""The process runner: a command in a process group of its own. It isolates nothing from the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+_CHUNK = 64 * 1024
+_GRACE_SECONDS = 10.0
+
+
+def other_account() -> pwd.struct_passwd | None:
+    """Whom commands run as where the worker may choose: not who owns the database and the secret files."""
+    if os.geteuid() != 0:
+        return None
+    with suppress(KeyError):
+        return pwd.getpwnam("nobody")
+    return None
+
+
+class Command:
+    """A command that runs; what it writes is given line by line to `said`, with the stream's name."""
+
+    def __init__(self, process: asyncio.subprocess.Process, said: Callable[[str, str], None]) -> None:
+        self._process = process
+        self._said = said
+        self._ending = asyncio.Event()
+
+    @classmethod
+    async def start(
+        cls, lines: Sequence[str], *, folder: Path, environment: Mapping[str, str], said: Callable[[str, str], None]
+    ) -> Command:
+        """Starts the lines, one after the other; the first that fails ends them."""
+        account = other_account()
+        process = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-e", "-c", "\n".join(lines)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=folder,
+            env=dict(environment),
+            start_new_session=True,
+            user=account.pw_uid if account else None,
+            group=account.pw_gid if account else None,
+            extra_groups=[] if account else None,
+        )
+        return cls(process, said)
+
+    async def wait(self) -> int:
+        """The exit code; minus the signal's number where one ended it. What it has left running is killed."""
+        reading = [
+            asyncio.create_task(self._read(stream, name))
+            for stream, name in ((self._process.stdout, "STDOUT"), (self._process.stderr, "STDERR"))
+            if stream is not None
+        ]
+        try:
+            code = await self._process.wait()
+        finally:
+            self._signal(signal.SIGKILL)
+        await asyncio.gather(*reading)
+        return code
+
+    async def stop(self) -> None:
+        """Asks it to end, and ends it if it has not within some seconds."""
+        self._signal(signal.SIGTERM)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE_SECONDS):
+                await self._process.wait()
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    async def _read(self, stream: asyncio.StreamReader, name: str) -> None:
+        rest = b""
+        while chunk := await stream.read(_CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._said(name, line.decode(errors="replace").rstrip("\r"))
+            if len(rest) > _CHUNK:
+                self._said(name, rest.decode(errors="replace"))
+                rest = b""
+        if rest:
+            self._said(name, rest.decode(errors="replace"))
