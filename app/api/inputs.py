@@ -694,8 +694,11 @@ class MountInput:
 class CreateExecutionInput:
     project: strawberry.ID = strawberry.field(description="The project.")
     title: str | None = strawberry.field(default=UNSET, description="A title for people.")
-    config: str | None = strawberry.field(default=UNSET, description="A valohai.yaml; not supported yet.")
-    step: str | None = strawberry.field(default=UNSET, description="The step it runs.")
+    config: str | None = strawberry.field(default=UNSET, description="The text of a valohai.yaml.")
+    step: str | None = strawberry.field(
+        default=UNSET,
+        description="The step it runs. With config, it gives command, image and defaults; what is given here wins.",
+    )
     image: str | None = strawberry.field(default=UNSET, description="The container image to run it in.")
     command: list[str] | None = strawberry.field(default=UNSET, description="The command's lines.")
     inputs: list[ExecutionInputSpec] | None = strawberry.field(default=UNSET, description="Its inputs.")
@@ -712,8 +715,6 @@ class CreateExecutionInput:
     idempotency_key: str | None = strawberry.field(default=UNSET, description=_IDEMPOTENCY_KEY)
 
     def spec(self) -> ExecutionSpec:
-        if given(self.config) is not None:
-            raise BadUserInputError("config is not supported yet; give command, image and inputs instead.")
         return ExecutionSpec(
             command=given(self.command) or [],
             title=given(self.title),
@@ -757,6 +758,8 @@ class CreateTaskInput:
             raise BadUserInputError("template.project is another project than the task's; give the same.")
         if given(self.template.idempotency_key) is not None:
             raise BadUserInputError("template.idempotencyKey means nothing; give createTask's own idempotencyKey.")
+        if given(self.template.config) is not None:
+            raise BadUserInputError("template.config is not supported yet; give command, image and inputs instead.")
         return self.template.spec()
 
 

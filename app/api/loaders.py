@@ -15,7 +15,19 @@ from strawberry.dataloader import DataLoader
 
 from app.database.engine import Pool
 from app.database.statements import Connection
-from app.domain import aliases, data_stores, datums, executions, lineage, nodes, projects, tasks, tokens, uploads
+from app.domain import (
+    aliases,
+    configs,
+    data_stores,
+    datums,
+    executions,
+    lineage,
+    nodes,
+    projects,
+    tasks,
+    tokens,
+    uploads,
+)
 from app.domain.access import Caller
 from app.domain.paging import Listing, Query, Slice
 from app.domain.transactions import reading
@@ -151,6 +163,10 @@ class Loaders:
     @cached_property
     def warnings_of_execution(self) -> DataLoader[UUID, list[executions.ExecutionWarning]]:
         return self._many(executions.load_warnings)
+
+    @cached_property
+    def config(self) -> DataLoader[UUID, configs.Config | None]:
+        return self._one(configs.load_configs)
 
     @cached_property
     def task(self) -> DataLoader[UUID, tasks.Task | None]:

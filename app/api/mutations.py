@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, Self
@@ -18,6 +19,7 @@ from app.database.statements import Connection
 from app.domain import (
     adoptions,
     aliases,
+    configs,
     data_stores,
     datums,
     executions,
@@ -479,10 +481,16 @@ class Mutation:
     async def create_execution(self, info: Info, input: inputs.CreateExecutionInput) -> CreateExecutionPayload:
         context = info.context
         project_id, spec = read_id("project", input.project), input.spec()
+        config = given(input.config)
+        if config is not None:
+            context.caller.require(Scope.WRITE, project_id)
+            spec = await asyncio.to_thread(configs.complete, spec, config)
         await _check_web(context, project_id, spec.inputs)
         found = await _find(context, project_id, executions.store_references(spec.inputs))
         async with context.write(Scope.WRITE, project_id) as connection:
             claim = await _claim(connection, context, project_id, "createExecution", input)
+            if config is not None:
+                spec = dataclasses.replace(spec, config_id=await configs.keep_config(connection, project_id, config))
             execution = await executions.create_execution(
                 connection, context.caller, project_id, spec, secrets=context.secrets, claim=claim, found=found
             )
@@ -497,6 +505,12 @@ class Mutation:
         if parameters is not None and not isinstance(parameters, dict):
             raise BadUserInputError("parameters is not a JSON object.")
         specs = [each.spec() for each in given(input.inputs) or ()]
+        command = None
+        if parameters and original.config_id and original.step:
+            config = await context.loaders.config.load(original.config_id)
+            if config is not None:
+                merged = original.parameters | parameters
+                command, parameters = await asyncio.to_thread(configs.command_of, config.text, original.step, merged)
         renewed = await context.loaders.inputs_of_execution.load(original.id) if input.reresolve else []
         await _check_web(context, original.project_id, specs)
         found = await _find(context, original.project_id, executions.store_references([*specs, *renewed]))
@@ -510,6 +524,7 @@ class Mutation:
                 reresolve=input.reresolve,
                 inputs=specs,
                 parameters=parameters or {},
+                command=command,
                 secrets=context.secrets,
                 claim=claim,
                 found=found,

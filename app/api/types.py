@@ -42,7 +42,20 @@ from app.api.inputs import (
 )
 from app.api.loaders import Records
 from app.api.scalars import BigInt, find_id, given
-from app.domain import access, aliases, data_stores, datums, executions, lineage, logs, projects, tasks, tokens, uploads
+from app.domain import (
+    access,
+    aliases,
+    configs,
+    data_stores,
+    datums,
+    executions,
+    lineage,
+    logs,
+    projects,
+    tasks,
+    tokens,
+    uploads,
+)
 from app.domain.aliases import ALIASES, HISTORY_OF_ALIAS, HISTORY_OF_DATUM, HISTORY_OF_PROJECT
 from app.domain.data_stores import default_of
 from app.domain.datums import DATA, OUTPUTS
@@ -740,6 +753,11 @@ class Execution(Node):
     def copy_of(self, info: Info) -> Execution | None:
         return cast(Execution | None, _execution(info, self.record.copy_of))
 
+    @strawberry.field(description="The valohai.yaml that it was made from.")
+    async def config(self, info: Info) -> ExecutionConfig | None:
+        record = await info.context.loaders.config.load(self.record.config_id) if self.record.config_id else None
+        return ExecutionConfig.of(record) if record else None
+
     @strawberry.field(description="The task that it belongs to.")
     async def task(self, info: Info) -> Task | None:
         record = await info.context.loaders.task.load(self.record.task_id) if self.record.task_id else None
@@ -768,6 +786,17 @@ class Execution(Node):
             exit_code=record.exit_code,
             record=record,
         )
+
+
+@strawberry.type(description="A valohai.yaml, each distinct one kept once.")
+class ExecutionConfig:
+    id: strawberry.ID = strawberry.field(description="A UUID, the same for the same text.")
+    text: str = strawberry.field(description="The text, as it was given.")
+    created_at: dt.datetime = strawberry.field(description="When it was first used.")
+
+    @classmethod
+    def of(cls, record: configs.Config) -> Self:
+        return cls(id=_id(record.id), text=record.text, created_at=record.created_at)
 
 
 @strawberry.type(description="A line of an execution's log.")

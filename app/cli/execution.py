@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -13,6 +14,7 @@ from app.cli.alias import Key, Limit, pages
 from app.cli.arguments import named, named_values
 from app.cli.session import Session, command, errors, pairs, rows
 from app.client.client import ApiError, UnreachableError
+from app.errors import BadUserInputError
 
 group = typer.Typer(help="Executions: runs whose inputs are pinned to exact files.", no_args_is_help=True)
 
@@ -51,7 +53,13 @@ Tags = Annotated[list[str] | None, typer.Option(help="A label to find it by; may
 @command(group, "create")
 async def _create(
     session: Session,
-    command_lines: CommandLines,
+    command_lines: Annotated[
+        list[str] | None, typer.Option("--command", "-c", help="What to run; repeat for more lines.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A valohai.yaml, which has the step.")
+    ] = None,
+    step: Annotated[str | None, typer.Option(help="The step of --config to run, where it has several.")] = None,
     inputs: Inputs = None,
     param: Parameters = None,
     environment: Environment = None,
@@ -65,7 +73,11 @@ async def _create(
     idempotency_key: Key = None,
 ) -> None:
     """Create an execution; what its references mean now is what it uses."""
-    spec = await new_execution(session, command_lines, inputs, param, environment, secret, image, tag)
+    if not command_lines and config is None:
+        raise BadUserInputError("Say what to run: --command, or --config with --step.")
+    spec = await new_execution(session, command_lines or [], inputs, param, environment, secret, image, tag)
+    if config is not None:
+        spec |= {"config": await asyncio.to_thread(config.read_text), "step": step}
     data = await session.client.execute(
         f"mutation($input: CreateExecutionInput!) {{ createExecution(input: $input) {{ execution {{ {_WHOLE} }} }} }}",
         {"input": {**spec, "title": title, "idempotencyKey": idempotency_key}},

@@ -17,6 +17,7 @@ from app.logs import configure_logs
 from app.settings import Settings
 from app.transfer.fetching import FetchLimits
 from app.transfer.guard import NetworkGuard
+from app.worker.process import account_of
 from app.worker.worker import Worker
 
 
@@ -32,9 +33,12 @@ async def _worker(
         typer.Option(
             "--allow-processes",
             help="Run commands as processes of this machine. Nothing isolates them: who may create executions can then"
-            " do here what this account can, or `nobody` where the worker is root.",
+            " do here what this account can, or that of --user.",
         ),
     ] = False,
+    user: Annotated[
+        str | None, typer.Option(help="The account to run commands as, if the worker is root; nobody if not given.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="What the worker is called; the machine's name if not given.")
     ] = None,
@@ -55,6 +59,10 @@ async def _worker(
             "A worker runs commands as processes of this machine, which nothing isolates; --allow-processes says that"
             " this is wanted."
         )
+    try:
+        account = account_of(user)
+    except ValueError as error:
+        raise BadUserInputError(f"--user: {error}.") from error
     settings = Settings.from_environment()
     configure_logs(settings.log_level, settings.log_format)
     ending = asyncio.Event()
@@ -66,6 +74,7 @@ async def _worker(
         labels=label or [],
         concurrency=concurrency,
         home=work_dir or settings.data_dir / "work",
+        account=account,
         guard=NetworkGuard(settings.allowed_networks),
         limits=FetchLimits(),
     )

@@ -342,6 +342,20 @@ task = Table(
     CheckConstraint("on_child_error IN ('CONTINUE', 'STOP_ALL')", name="on_child_error"),
 )
 
+#: A valohai.yaml, each distinct one once.
+config = Table(
+    "config",
+    metadata,
+    _id(),
+    _project(),
+    Column("digest", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    _moment(),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("project_id", "id"),
+    UniqueConstraint("project_id", "digest"),
+)
+
 execution = Table(
     "execution",
     metadata,
@@ -364,6 +378,7 @@ execution = Table(
     Column("attempt", Integer, server_default=text("0"), nullable=False),
     Column("store_id", Uuid, ForeignKey("data_store.id")),
     Column("copy_of", Uuid),
+    Column("config_id", Uuid),
     Column("task_id", Uuid),
     _moment(),
     _by(),
@@ -381,6 +396,7 @@ execution = Table(
     UniqueConstraint("project_id", "id"),
     UniqueConstraint("project_id", "number"),
     _within_project("copy_of", "execution"),
+    _within_project("config_id", "config"),
     _within_project("task_id", "task"),
     CheckConstraint(
         "status IN ('CREATED', 'QUEUED', 'STARTED', 'STOPPING', 'STOPPED', 'ERROR', 'COMPLETE')", name="status"

@@ -75,6 +75,7 @@ class Execution:
     attempt: int
     store_id: UUID | None
     copy_of: UUID | None
+    config_id: UUID | None
     task_id: UUID | None
     created_at: dt.datetime
     created_by: UUID | None
@@ -170,6 +171,7 @@ class ExecutionSpec:
     priority: int = 0
     time_limit: int | None = None
     store_id: UUID | None = None
+    config_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +223,11 @@ _CREATE = Statement(f"""
         RETURNING last_execution_number - cardinality(:parameter_sets ::jsonb[]) AS last_number
     ), execution AS (
         INSERT INTO execution (id, project_id, number, title, step, image, command, parameters, environment, tags,
-            mounts, labels, priority, time_limit, status, store_id, copy_of, task_id, created_by, queued_at)
+            mounts, labels, priority, time_limit, status, store_id, copy_of, config_id, task_id, created_by,
+            queued_at)
         SELECT coalesce(:id ::uuid, uuidv7()), :project_id, last_number + place, :title, :step, :image, :command,
             parameters, :environment, :tags, :mounts, :labels, :priority, :time_limit, turn.status, :store_id,
-            :copy_of, :task_id, :actor_id, CASE WHEN turn.status = 'QUEUED' THEN clock_timestamp() END
+            :copy_of, :config_id, :task_id, :actor_id, CASE WHEN turn.status = 'QUEUED' THEN clock_timestamp() END
         FROM numbered, unnest(:parameter_sets ::jsonb[]) WITH ORDINALITY AS parameter_set (parameters, place),
             LATERAL (
                 SELECT CASE WHEN place > :at_once ::integer THEN 'CREATED' ELSE 'QUEUED' END AS status
@@ -416,13 +419,15 @@ async def copy_execution(
     reresolve: bool,
     inputs: Sequence[InputSpec],
     parameters: Mapping[str, Any],
+    command: list[str] | None,
     secrets: SecretBox,
     claim: Claim | None,
     found: Mapping[str, list[Found]],
 ) -> Execution:
     """Makes an execution like another one. Inputs and parameters given replace those of the same name.
 
-    The other inputs keep their pins, whatever has become of the aliases; with `reresolve` they are resolved anew.
+    `command` is what the config makes of other parameters. The other inputs keep their pins, whatever has become of the
+    aliases; with `reresolve` they are resolved anew.
     """
     if claim and claim.replayed:
         return (await load_executions(connection, [claim.result_id]))[claim.result_id]
@@ -458,7 +463,7 @@ async def copy_execution(
             if file.input_id in kept
         ]
     spec = ExecutionSpec(
-        command=original.command,
+        command=command or original.command,
         title=original.title if title is None else title,
         step=original.step,
         image=original.image,
@@ -470,6 +475,7 @@ async def copy_execution(
         priority=original.priority,
         time_limit=original.time_limit,
         store_id=original.store_id,
+        config_id=original.config_id,
     )
     (execution,) = await _create(
         connection,
@@ -577,6 +583,7 @@ async def _create(
         time_limit=spec.time_limit,
         store_id=spec.store_id,
         copy_of=copy_of,
+        config_id=spec.config_id,
         task_id=task_id,
         at_once=at_once,
         actor_id=caller.actor_id,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.worker.process import other_account
+from app.worker.process import Account
 
 # what paths read as in logs, wherever they are on this machine
 SHOWN = "/valohai"
@@ -20,6 +20,8 @@ class Folders:
     """One attempt's own."""
 
     home: Path
+    #: Whom the command runs as, where that is not who the worker is.
+    account: Account | None
 
     @property
     def repository(self) -> Path:
@@ -42,10 +44,10 @@ class Folders:
         self.home.mkdir(parents=True)
         for folder in (self.repository, self.inputs, self.outputs, self.config):
             folder.mkdir()
-        if account := other_account():
+        if self.account is not None:
             self.home.chmod(0o711)
             for folder in (self.repository, self.outputs):
-                os.chown(folder, account.pw_uid, account.pw_gid)
+                os.chown(folder, self.account.pw_uid, self.account.pw_gid)
 
     def environment(self, execution: Mapping[str, Any], declared: Mapping[str, str]) -> dict[str, str]:
         """What the command sees: the folders, the ids, and what the execution declares; nothing of the worker's."""

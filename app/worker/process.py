@@ -14,13 +14,22 @@ _CHUNK = 64 * 1024
 _GRACE_SECONDS = 10.0
 
 
-def other_account() -> pwd.struct_passwd | None:
-    """Whom commands run as where the worker may choose: not who owns the database and the secret files."""
+Account = pwd.struct_passwd
+
+
+def account_of(name: str | None) -> Account | None:
+    """Whom commands run as; None: who the worker is. Root's run as `nobody` unless an account is named.
+
+    ValueError says why it cannot be the one named.
+    """
     if os.geteuid() != 0:
+        if name not in (None, pwd.getpwuid(os.geteuid()).pw_name):
+            raise ValueError(f"only root can run commands as {name}")
         return None
-    with suppress(KeyError):
-        return pwd.getpwnam("nobody")
-    return None
+    try:
+        return pwd.getpwnam(name or "nobody")
+    except KeyError as error:
+        raise ValueError(f"there is no account {name or 'nobody'}") from error
 
 
 class Command:
@@ -33,10 +42,15 @@ class Command:
 
     @classmethod
     async def start(
-        cls, lines: Sequence[str], *, folder: Path, environment: Mapping[str, str], said: Callable[[str, str], None]
+        cls,
+        lines: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        account: Account | None,
+        said: Callable[[str, str], None],
     ) -> Command:
         """Starts the lines, one after the other; the first that fails ends them."""
-        account = other_account()
         process = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-e", "-c", "\n".join(lines)),
             stdin=asyncio.subprocess.DEVNULL,

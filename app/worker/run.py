@@ -124,6 +124,7 @@ class Run:
             self.claimed.execution["command"],
             folder=self.folders.repository,
             environment=environment,
+            account=self.folders.account,
             said=logbook.output,
         )
         limit = self.claimed.execution["timeLimit"]

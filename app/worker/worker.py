@@ -14,6 +14,7 @@ from app.client.client import ApiError, Client, UnreachableError
 from app.transfer.fetching import Fetcher, FetchLimits
 from app.transfer.guard import NetworkGuard
 from app.worker.folders import Folders
+from app.worker.process import Account
 from app.worker.run import Claimed, Run
 
 log = structlog.get_logger("waymark.worker")
@@ -35,6 +36,7 @@ class Worker:
     concurrency: int
     #: Below which each execution gets a folder of its own.
     home: Path
+    account: Account | None
     guard: NetworkGuard
     limits: FetchLimits
 
@@ -81,7 +83,7 @@ class Worker:
     async def _run(self, fetcher: Fetcher, claimed: Claimed) -> None:
         execution = claimed.execution
         log.info("running", execution=execution["number"], project=execution["project"]["slug"])
-        folders = Folders(self.home / f"{execution['id']}-{execution['attempt']}")
+        folders = Folders(self.home / f"{execution['id']}-{execution['attempt']}", self.account)
         try:
             await Run(self.client, fetcher, claimed, folders).run()
         except Exception:

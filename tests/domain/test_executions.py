@@ -39,7 +39,15 @@ async def _copy(world: World, execution: Execution, **options: Any) -> Execution
             connection,
             world.caller,
             execution,
-            **{"title": None, "reresolve": False, "inputs": [], "parameters": {}, "claim": None, **options},
+            **{
+                "title": None,
+                "reresolve": False,
+                "inputs": [],
+                "parameters": {},
+                "claim": None,
+                "command": None,
+                **options,
+            },
             secrets=world.secrets,
             found={},
         )

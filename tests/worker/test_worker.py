@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -227,3 +228,45 @@ async def test_an_address_is_fetched_with_its_credentials(server: LiveServer, ho
     assert "pass" not in json.dumps([found, failed])
     assert (failed["status"], failed["exitCode"]) == ("ERROR", None)
     assert any("HTTP 404" in line for line in _said(failed, "STATUS"))
+
+
+_VALOHAI_YAML = """
+- step:
+    name: train
+    image: none
+    command: "{python} $VH_REPOSITORY_DIR/train.py {{parameters}}"
+    inputs: [{{name: data, default: datum://train-images}}]
+    parameters: [{{name: lr, type: float, default: 0.5}}]
+"""
+_TRAIN = """
+import valohai
+path = valohai.inputs("data").path()
+model = valohai.outputs().path("model.bin")
+with open(path, "rb") as source, open(model, "wb") as target:
+    target.write(source.read()[::-1])
+print("lr is", valohai.parameters("lr").value)
+with valohai.output_properties() as properties:
+    properties.add(file="model.bin", properties={"valohai.alias": "model-staging", "auc": 0.9})
+"""
+
+
+async def test_code_that_uses_valohai_utils_runs_unchanged(server: LiveServer, home: Path) -> None:
+    await _push(server, b"abc", alias="train-images")
+    program = _TRAIN.replace("'", "'\\''")
+    execution = await _create(
+        server,
+        f"printf '%s' '{program}' > train.py",
+        f"{sys.executable} train.py {{parameters}}",
+        config=_VALOHAI_YAML.format(python=sys.executable),
+        step="train",
+        parameters={"lr": 0.25},
+    )
+    # the interpreter of the tests may be out of other accounts' reach
+    async with _working(server, home, "--user", pwd.getpwuid(os.geteuid()).pw_name):
+        found = await _until(server, execution, "COMPLETE", "ERROR")
+    assert found["status"] == "COMPLETE", found["logs"]
+    assert "lr is 0.25" in _said(found, "STDOUT")
+    (output,) = found["outputs"]["nodes"]
+    assert (output["name"], output["size"], output["properties"]) == ("model.bin", "3", {"auc": 0.9})
+    assert [change["alias"]["name"] for change in found["aliasHistory"]] == ["model-staging"]
+    assert found["warnings"] == []
