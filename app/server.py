@@ -11,7 +11,10 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -104,9 +107,12 @@ def serve(settings: Settings) -> None:
         address = _address(settings, listener)
         settings.address_file.write_text(address + "\n")
         log.info("Waymark is starting", address=address, token_file=str(settings.token_file))
+        worker = _LocalWorker(settings, address) if _may_run_worker(settings, listener, database) else None
         try:
-            _Supervisor(settings, listener, database).run()
+            _Supervisor(settings, listener, database, worker).run()
         finally:
+            if worker is not None:
+                worker.stop()
             settings.address_file.unlink(missing_ok=True)
             listener.close()
 
@@ -137,7 +143,13 @@ class HttpProtocol(HttpToolsProtocol):
 class _Supervisor(Multiprocess):
     """uvicorn's supervisor of server processes, which also keeps the embedded PostgreSQL alive."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, database: EmbeddedPostgres | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        database: EmbeddedPostgres | None,
+        worker: _LocalWorker | None,
+    ) -> None:
         config = uvicorn.Config(
             partial(_process_app, settings),
             factory=True,
@@ -152,12 +164,62 @@ class _Supervisor(Multiprocess):
         )
         super().__init__(config, [listener])
         self._database = database
+        self._worker = worker
 
     def keep_subprocess_alive(self) -> None:
         if self._database is not None and not self._database.running and not self.should_exit.is_set():
             log.error("PostgreSQL ended; starting it again")
             self._database.start()
+        if self._worker is not None and not self.should_exit.is_set():
+            self._worker.keep_alive()
         super().keep_subprocess_alive()
+
+
+class _LocalWorker:
+    """The worker of a server that is used on one machine: a process of its own, a client like any other."""
+
+    def __init__(self, settings: Settings, address: str) -> None:
+        self._environment = {
+            **os.environ,
+            "WAYMARK_URL": address,
+            "WAYMARK_TOKEN": settings.worker_token_file.read_text().strip(),
+            "WAYMARK_DATA_DIR": str(settings.data_dir),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def keep_alive(self) -> None:
+        if self._process is None or self._process.poll() is not None:
+            if self._process is not None:
+                log.error("the local worker ended; starting it again")
+            options = ["--allow-processes", "--name", "local", "--parent", str(os.getpid())]
+            # in a group of its own: a terminal's Ctrl-C is for the server, which stops its worker
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "app", "worker", *options], env=self._environment, process_group=0
+            )
+
+    def stop(self) -> None:
+        """Ends it and what it runs, which another worker may take up later."""
+        if self._process is None:
+            return
+        # the first lets executions come to their ends, the second does not
+        for _ in range(2):
+            self._process.terminate()
+            time.sleep(0.1)
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _may_run_worker(settings: Settings, listener: socket.socket, database: EmbeddedPostgres | None) -> bool:
+    """Commands are isolated from nothing, so only who is on this machine may have them run."""
+    if not settings.local_worker or database is None:
+        return False
+    if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+        log.warning("no local worker is started, as others can reach this server; `waymark worker --help` tells more")
+        return False
+    return True
 
 
 def _process_app(settings: Settings) -> Starlette:
@@ -186,13 +248,17 @@ async def _prepare(settings: Settings, *, embedded: bool) -> None:
         raise SettingsError("There is no database.")
     await migrate(settings.database_url)
     token = settings.bootstrap_token
-    if embedded and token is None:
-        token = _own_token(settings)
+    worker_token = None
+    if embedded:
+        token = token or _own_token(settings.token_file)
+        worker_token = _own_token(settings.worker_token_file)
     async with await create_pool(settings.database_url, size=1) as pool, writing(pool) as connection:
         await ensure_feed_positions(connection)
         await bootstrap.ensure_defaults(connection, store_path=str(settings.store_dir))
         if token is not None:
             await bootstrap.ensure_admin_token(connection, token)
+        if worker_token is not None:
+            await bootstrap.ensure_worker_token(connection, worker_token)
 
 
 @contextmanager
@@ -240,10 +306,10 @@ def _own_secret_key(settings: Settings) -> str:
     return settings.secret_key_file.read_text().strip()
 
 
-def _own_token(settings: Settings) -> str:
-    if not settings.token_file.exists():
-        _write_secret(settings.token_file, new_token())
-    return settings.token_file.read_text().strip()
+def _own_token(file: Path) -> str:
+    if not file.exists():
+        _write_secret(file, new_token())
+    return file.read_text().strip()
 
 
 def _write_secret(path: Path, secret: str) -> None:

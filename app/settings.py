@@ -99,12 +99,18 @@ class Settings:
     local_store_roots: tuple[Path, ...] = ()
     #: Whether stores without credentials may use the server's own cloud identity.
     ambient_credentials: bool = False
+    #: Whether `waymark serve` runs a worker too, on the embedded database and while it listens on this machine alone.
+    local_worker: bool = True
     log_level: str = "INFO"
     log_format: str = "text"
 
     @property
     def token_file(self) -> Path:
         return self.data_dir / "token"
+
+    @property
+    def worker_token_file(self) -> Path:
+        return self.data_dir / "worker-token"
 
     @property
     def address_file(self) -> Path:
@@ -243,6 +249,7 @@ _READERS: dict[str, Any] = {
     "allowed_networks": _networks,
     "local_store_roots": _folders,
     "ambient_credentials": _flag,
+    "local_worker": _flag,
     "log_level": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
     "log_format": _one_of("text", "json"),
 }

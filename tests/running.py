@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WAYMARK_")}
-    return {**kept, "WAYMARK_DATA_DIR": str(data_dir), "WAYMARK_PORT": "0", **more}
+    return {**kept, "WAYMARK_DATA_DIR": str(data_dir), "WAYMARK_PORT": "0", "WAYMARK_LOCAL_WORKER": "0", **more}
 
 
 def waymark(data_dir: Path, *arguments: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:

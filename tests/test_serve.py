@@ -235,3 +235,48 @@ def test_a_bootstrapped_token_lets_a_locked_out_operator_in(data_dir: Path) -> N
     assert (data_dir / "token").read_text() != earlier
     with serving(data_dir):
         assert _projects(data_dir) == ["default"]
+
+
+def test_executions_run_with_nothing_given_and_end_with_the_server(data_dir: Path) -> None:
+    with serving(data_dir, WAYMARK_LOCAL_WORKER="1") as server:
+        made = ("execution", "create", "--command", "echo hello; touch $VH_OUTPUTS_DIR/made", "--follow")
+        followed = waymark(data_dir, *made)
+        assert followed.returncode == 0, followed.stderr
+        assert " hello" in followed.stdout
+        assert " /valohai/outputs/made: uploaded, 0 B" in followed.stdout
+        failing = waymark(data_dir, "execution", "create", "--command", "exit 3", "--follow")
+        assert failing.returncode == 7
+        assert "ended in ERROR; its command returned 3" in failing.stderr
+        logs = waymark(data_dir, "execution", "logs", "1", "--output", "json")
+        assert "hello" in [json.loads(line)["message"] for line in logs.stdout.splitlines()]
+        waymark(data_dir, "execution", "create", "--command", "exec sleep 4242")
+        sleeping = _wait_for_command("sleep 4242")
+        # a worker that dies is replaced
+        (worker,) = [pid for pid in children_of(server.pid) if "app worker" in _command_of(pid)]
+        os.kill(worker, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while not (new := [pid for pid in children_of(server.pid) if "app worker" in _command_of(pid)]) or new == [
+            worker
+        ]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        os.kill(sleeping, signal.SIGKILL)
+        waymark(data_dir, "execution", "create", "--command", "exec sleep 4243")
+        running = _wait_for_command("sleep 4243")
+        server.kill()
+        server.wait()
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{running}").exists():
+            assert time.monotonic() < deadline, "the command outlived the server and its worker"
+            time.sleep(0.1)
+
+
+def _wait_for_command(text: str) -> int:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if _command_of(int(path.name)).strip() == text:
+                    return int(path.name)
+        time.sleep(0.1)
+    raise AssertionError(f"{text} does not run")

@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -45,12 +47,13 @@ async def _worker(
     label: Annotated[
         list[str] | None, typer.Option(help="What it offers, such as gpu; may be repeated. It takes no others' work.")
     ] = None,
+    parent: Annotated[int | None, typer.Option(hidden=True, help="End when this process, its parent, has.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=100, help="How many executions it runs at once.")] = 1,
     work_dir: Annotated[
         Path | None, typer.Option(help="Where executions get their folders; below WAYMARK_DATA_DIR if not given.")
     ] = None,
 ) -> None:
-    """Run executions, until SIGTERM or SIGINT; what is under way is then brought to its end.
+    """Run executions until SIGTERM or SIGINT; what is under way is then brought to its end, or at a second one dropped.
 
     The token needs the scope EXECUTE.
     """
@@ -66,8 +69,6 @@ async def _worker(
     settings = Settings.from_environment()
     configure_logs(settings.log_level, settings.log_format)
     ending = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ending.set)
     worker = Worker(
         client=session.client,
         name=name or f"{socket.gethostname()}-{os.getpid()}",
@@ -78,4 +79,31 @@ async def _worker(
         guard=NetworkGuard(settings.allowed_networks),
         limits=FetchLimits(),
     )
-    await worker.run(ending)
+    running = asyncio.create_task(worker.run(ending))
+
+    def end() -> None:
+        if ending.is_set():
+            running.cancel()
+        ending.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    if parent is not None:
+        following = asyncio.create_task(_follow(parent, running))
+        running.add_done_callback(lambda _: following.cancel())
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def _follow(parent: int, running: asyncio.Task[None]) -> None:
+    """Drops all work once the parent is gone: it was the server's."""
+    async for _ in _seconds():
+        if os.getppid() != parent:
+            running.cancel()
+            return
+
+
+async def _seconds() -> AsyncIterator[None]:
+    while True:
+        await asyncio.sleep(1)
+        yield

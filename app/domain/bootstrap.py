@@ -17,15 +17,15 @@ _ENSURE_PROJECT = Statement("""
     INSERT INTO project (slug, name) SELECT :slug, :slug WHERE NOT EXISTS (SELECT FROM project) ON CONFLICT DO NOTHING
 """)
 
-_ENSURE_ADMIN = Statement("""
-    INSERT INTO actor (name) VALUES ('admin') ON CONFLICT (owner_id, name) DO UPDATE SET name = excluded.name
+_ENSURE_ACTOR = Statement("""
+    INSERT INTO actor (name) VALUES (:name) ON CONFLICT (owner_id, name) DO UPDATE SET name = excluded.name
     RETURNING id
 """)
 
 # a token that was revoked stays revoked
 _ENSURE_TOKEN = Statement("""
     INSERT INTO token (actor_id, name, secret_hash, scopes, created_by)
-    VALUES (:actor_id, 'admin', :secret_hash, :scopes, :actor_id) ON CONFLICT (secret_hash) DO NOTHING
+    VALUES (:actor_id, :name, :secret_hash, :scopes, :actor_id) ON CONFLICT (secret_hash) DO NOTHING
 """)
 
 
@@ -37,5 +37,14 @@ async def ensure_defaults(connection: Connection, *, store_path: str) -> None:
 
 async def ensure_admin_token(connection: Connection, secret: str) -> None:
     """Makes `secret` a token of the actor `admin`, with every scope and project."""
-    actor_id = await _ENSURE_ADMIN.fetchval(connection)
-    await _ENSURE_TOKEN.fetch(connection, actor_id=actor_id, secret_hash=token_hash(secret), scopes=[Scope.ADMIN])
+    await _ensure_token(connection, "admin", secret, Scope.ADMIN)
+
+
+async def ensure_worker_token(connection: Connection, secret: str) -> None:
+    """Makes `secret` a token of the actor `local worker`, which may run executions of every project."""
+    await _ensure_token(connection, "local worker", secret, Scope.EXECUTE)
+
+
+async def _ensure_token(connection: Connection, name: str, secret: str, scope: Scope) -> None:
+    actor_id = await _ENSURE_ACTOR.fetchval(connection, name=name)
+    await _ENSURE_TOKEN.fetch(connection, actor_id=actor_id, name=name, secret_hash=token_hash(secret), scopes=[scope])

@@ -61,7 +61,8 @@ def test_the_first_session_of_readme_works(shell: _Shell, here: Path) -> None:
         (2, "MOVED", "10 % better", "CLI"),
         (1, "CREATED", "first model", "CLI"),
     ]
-    shell.run("execution", "create", "--input", "model=datum://model-prod", "--command", "python predict.py")
+    command = "cat $VH_INPUTS_DIR/model/*"
+    shell.run("execution", "create", "--input", "model=datum://model-prod", "--command", command)
     shell.run("alias", "rollback", "model-prod", "-m", "worse in production")
     execution = shell.json("execution", "show", "1")
     (file,) = execution["inputs"][0]["files"]["nodes"]
