@@ -37,7 +37,7 @@ from app.domain.data_stores import DataStoreKind, StoreSpec
 from app.domain.executions import EnvironmentVariable, ExecutionSpec, InputSpec
 from app.domain.filters import like_pattern
 from app.domain.references import Reference, parse_datum, parse_reference
-from app.domain.uploads import Announcement
+from app.domain.uploads import Announcement, require_hashes
 from app.domain.validation import require_text
 from app.errors import BadUserInputError
 from app.settings import Settings
@@ -818,6 +818,31 @@ class AppendLogsInput:
             if line.at.tzinfo is None or not line.sequence >= 1:
                 raise BadUserInputError(f"Line {line.sequence}: expected a number from 1, and a time with its zone.")
         return [logs.LogLine(execution_id, line.sequence, line.at, line.stream, line.message) for line in self.lines]
+
+
+@strawberry.input(description="A file of an input, as it was found.")
+class FoundInputFile:
+    input: str = strawberry.field(description="The input's name.")
+    position: int = strawberry.field(description="The file's place among the input's, from 0.")
+    md5: str = strawberry.field(description="In hexadecimal.")
+    sha1: str = strawberry.field(description="In hexadecimal.")
+    sha256: str = strawberry.field(description="In hexadecimal.")
+
+
+@strawberry.input(description="What a worker found the files of the inputs to be.")
+class ReportInputsInput:
+    execution: strawberry.ID = strawberry.field(description="The execution.")
+    lease: strawberry.ID = strawberry.field(description="The lease.")
+    files: list[FoundInputFile] = strawberry.field(description="The files, at most 1,000.")
+
+    def records(self) -> list[executions.FoundInput]:
+        if len(self.files) > logs.MOST_LINES:
+            raise BadUserInputError(f"files has {len(self.files)} entries; expected at most {logs.MOST_LINES}.")
+        for file in self.files:
+            require_hashes(Expected(file.md5, file.sha1, file.sha256))
+        return [
+            executions.FoundInput(file.input, file.position, file.md5, file.sha1, file.sha256) for file in self.files
+        ]
 
 
 @strawberry.input(description="Something that an execution's user should know.")

@@ -184,6 +184,11 @@ class AppendLogsPayload:
     execution: Execution = strawberry.field(description="The execution.")
 
 
+@strawberry.type(description="What was found is kept.")
+class ReportInputsPayload:
+    execution: Execution = strawberry.field(description="The execution, with warnings of inputs that have changed.")
+
+
 @strawberry.type(description="The execution has ended.")
 class FinishExecutionPayload:
     execution: Execution = strawberry.field(description="The execution, COMPLETE, ERROR or STOPPED.")
@@ -585,6 +590,18 @@ class Mutation:
             execution = await leases.hold(connection, execution.id, read_id("lease", input.lease))
             await logs.append(connection, execution, input.records(execution.id))
         return AppendLogsPayload(execution=Execution.of(execution))
+
+    @strawberry.mutation(
+        description="Keeps what a worker found the inputs to be. An address of HTTP(S) that gave something else when"
+        " the project last used it is an INPUT_CHANGED warning."
+    )
+    async def report_inputs(self, info: Info, input: inputs.ReportInputsInput) -> ReportInputsPayload:
+        context = info.context
+        execution = await _execution(context, input.execution)
+        async with context.write(Scope.EXECUTE, execution.project_id) as connection:
+            execution = await leases.hold(connection, execution.id, read_id("lease", input.lease))
+            await executions.keep_found(connection, execution, input.records())
+        return ReportInputsPayload(execution=Execution.of(execution))
 
     @strawberry.mutation(
         description="Ends an execution. One that completes moves the aliases that its outputs asked for, all at once."

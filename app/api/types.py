@@ -840,6 +840,13 @@ class ExecutionInputFile:
     def datum(self, info: Info) -> Datum | None:
         return cast(Datum | None, _datum(info, self.record.datum_id))
 
+    @strawberry.field(description="As found when the execution used it; null until then.")
+    def checksums(self) -> Checksums | None:
+        found = self.record
+        if found.sha256 is None:
+            return None
+        return Checksums(md5=found.md5, sha1=found.sha1, sha256=found.sha256, evidence=datums.ChecksumEvidence.VERIFIED)
+
     @strawberry.field(description="The alias that gave the file; null for an id.")
     def alias(self, info: Info) -> Alias | None:
         return cast(Alias | None, _alias(info, self.record.alias_id))

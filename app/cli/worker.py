@@ -45,7 +45,8 @@ async def _worker(
         str | None, typer.Option(help="What the worker is called; the machine's name if not given.")
     ] = None,
     label: Annotated[
-        list[str] | None, typer.Option(help="What it offers, such as gpu; may be repeated. It takes no others' work.")
+        list[str] | None,
+        typer.Option(help="What it offers, such as gpu; may be repeated. It takes what asks for no more."),
     ] = None,
     parent: Annotated[int | None, typer.Option(hidden=True, help="End when this process, its parent, has.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=100, help="How many executions it runs at once.")] = 1,

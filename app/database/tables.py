@@ -444,11 +444,23 @@ execution_input_file = Table(
     Column("alias_version", Integer),
     Column("filename", Text),
     Column("secret_url", Text),
+    # as the worker found it
+    Column("md5", Text),
+    Column("sha1", Text),
+    Column("sha256", Text),
+    _moment("found_at", nullable=True),
     PrimaryKeyConstraint("input_id", "position"),
     _within_project("datum_id", "datum"),
     ForeignKeyConstraint(["alias_id", "alias_version"], ["alias_history.alias_id", "alias_history.version"]),
     CheckConstraint("(alias_id IS NULL) = (alias_version IS NULL)", name="alias"),
     Index(None, "datum_id", "execution_id"),
+    Index(
+        "execution_input_file_address_idx",
+        "project_id",
+        "reference",
+        "found_at",
+        postgresql_where=text("datum_id IS NULL AND found_at IS NOT NULL"),
+    ),
     Index(
         "execution_input_file_alias_id_idx", "alias_id", "execution_id", postgresql_where=text("alias_id IS NOT NULL")
     ),

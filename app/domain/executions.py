@@ -110,6 +110,9 @@ class InputFile:
     filename: str | None
     #: An address of HTTP(S) with its credentials, encrypted; null where it has none.
     secret_url: str | None = field(repr=False)
+    md5: str | None
+    sha1: str | None
+    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,18 @@ class ExecutionWarning:
     key: str | None
     before: dict[str, Any] | None
     after: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundInput:
+    """A file of an input as a worker found it."""
+
+    input: str
+    #: Its place among the input's files.
+    position: int
+    md5: str
+    sha1: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +287,41 @@ _WARN_OF = Statement("""
     INSERT INTO execution_warning (project_id, execution_id, code, message, file, key)
     SELECT :project_id, :execution_id, warning.*
     FROM unnest(:codes ::text[], :messages ::text[], :files ::text[], :keys ::text[]) AS warning
+""")
+# what an address gave when the project last used it, by whichever execution
+_FIND = Statement("""
+    WITH found AS (
+        UPDATE execution_input_file AS file SET md5 = found.md5, sha1 = found.sha1, sha256 = found.sha256,
+            found_at = clock_timestamp()
+        FROM unnest(:inputs ::text[], :positions ::integer[], :md5s ::text[], :sha1s ::text[], :sha256s ::text[])
+            AS found (input, position, md5, sha1, sha256)
+        JOIN execution_input AS input ON input.execution_id = :execution_id AND input.name = found.input
+        WHERE file.input_id = input.id AND file.position = found.position
+        RETURNING input.name, file.reference, file.datum_id, file.md5, file.sha1, file.sha256
+    ), changed AS (
+        SELECT found.*, earlier.md5 AS old_md5, earlier.sha1 AS old_sha1, earlier.sha256 AS old_sha256
+        FROM found, LATERAL (
+            SELECT md5, sha1, sha256 FROM execution_input_file
+            WHERE project_id = :project_id AND reference = found.reference AND datum_id IS NULL
+                AND found_at IS NOT NULL AND execution_id <> :execution_id
+            ORDER BY found_at DESC LIMIT 1
+        ) AS earlier
+        WHERE found.datum_id IS NULL AND earlier.sha256 <> found.sha256
+            AND NOT EXISTS (
+                SELECT FROM execution_warning AS known
+                WHERE known.execution_id = :execution_id AND known.reference = found.reference
+            )
+    ), seen AS (
+        UPDATE execution SET feed_position = DEFAULT WHERE id = :execution_id AND EXISTS (SELECT FROM changed)
+    )
+    INSERT INTO execution_warning (project_id, execution_id, code, message, reference, file, before, after)
+    SELECT :project_id, :execution_id, 'INPUT_CHANGED',
+        concat(reference, ' has other content than when it was last used: its sha256 was ', old_sha256, ' and is ',
+            sha256, ' now'),
+        reference, name,
+        jsonb_build_object('md5', old_md5, 'sha1', old_sha1, 'sha256', old_sha256, 'evidence', 'VERIFIED'),
+        jsonb_build_object('md5', md5, 'sha1', sha1, 'sha256', sha256, 'evidence', 'VERIFIED')
+    FROM changed
 """)
 _SECRET_ADDRESSES = Statement("""
     SELECT input.name, file.position, file.secret_url
@@ -507,6 +557,20 @@ async def load_inputs(connection: Connection, execution_ids: Sequence[UUID]) -> 
     for row in await _INPUTS.fetch(connection, execution_ids=execution_ids):
         found[row["execution_id"]].append(ExecutionInput(*row))
     return found
+
+
+async def keep_found(connection: Connection, execution: Execution, found: Sequence[FoundInput]) -> None:
+    """Keeps what a worker found the inputs to be; an address that gave something else last time is warned of."""
+    await _FIND.fetch(
+        connection,
+        project_id=execution.project_id,
+        execution_id=execution.id,
+        inputs=[each.input for each in found],
+        positions=[each.position for each in found],
+        md5s=[each.md5 for each in found],
+        sha1s=[each.sha1 for each in found],
+        sha256s=[each.sha256 for each in found],
+    )
 
 
 async def warn(connection: Connection, execution: Execution, warnings: Sequence[Warned]) -> None:

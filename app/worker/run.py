@@ -32,6 +32,8 @@ _EXTEND = "mutation($input: ExtendLeaseInput!) { extendLease(input: $input) { ex
 _FINISH = "mutation($input: FinishExecutionInput!) { finishExecution(input: $input) { execution { status } } }"
 _REQUEST = "mutation($input: RequestUploadInput!) { requestUpload(input: $input) { upload { id } } }"
 _COMPLETE = "mutation($input: CompleteUploadInput!) { completeUpload(input: $input) { datum { id } } }"
+_REPORT = "mutation($input: ReportInputsInput!) { reportInputs(input: $input) { execution { id } } }"
+_FOUND_AT_ONCE = 500
 _HEARTBEATS_A_LEASE = 20
 _ATTEMPTS = 3
 
@@ -166,15 +168,20 @@ class Run:
             # links are short-lived, so a page is used before the next is asked for
             data = await self.client.execute(_INPUTS, {"id": self.claimed.execution["id"], "after": after})
             more, after = False, None
+            found: list[dict[str, Any]] = []
             for each in data["execution"]["inputs"]:
                 files = described.setdefault(each["name"], {"files": []})["files"]
                 for file in each["files"]["nodes"]:
                     place = places.get(each["name"], 0)
                     places[each["name"]] = place + 1
                     files.append(await self._fetch_input(logbook, each, file, place))
+                    found.append({"input": each["name"], "position": place, **files[-1]["checksums"]})
                 page = each["files"]["pageInfo"]
                 if page["hasNextPage"]:
                     more, after = True, page["endCursor"]
+            for start in range(0, len(found), _FOUND_AT_ONCE):
+                report = {**self._belongs(), "files": found[start : start + _FOUND_AT_ONCE]}
+                await self.client.execute(_REPORT, {"input": report})
         return described
 
     async def _fetch_input(

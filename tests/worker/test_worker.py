@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import pwd
@@ -27,7 +28,9 @@ _CREATE = "mutation($i: CreateExecutionInput!) { createExecution(input: $i) { ex
 _STOP = "mutation($i: StopExecutionInput!) { stopExecution(input: $i) { execution { status } } }"
 _SHOW = """query($id: ID!) { execution(id: $id) { status attempt exitCode
     outputs { nodes { id name size origin tags properties checksums { sha256 } aliases { name } downloadUrl } }
-    warnings { code file key message } logs(first: 500) { nodes { sequence stream message } }
+    inputs { files { nodes { checksums { sha256 } } } }
+    warnings { code file key message before { sha256 } after { sha256 } }
+    logs(first: 500) { nodes { sequence stream message } }
     aliasHistory { alias { name } via actor { name } execution { id } to { name } } } }"""
 
 
@@ -202,11 +205,15 @@ async def test_too_many_lines_are_left_out_and_said_to_be(server: LiveServer, ho
     assert [each["code"] for each in found["warnings"]] == ["LOG_LIMITED"]
 
 
-async def test_an_address_is_fetched_with_its_credentials(server: LiveServer, home: Path) -> None:
+async def test_an_address_is_fetched_with_its_credentials_and_a_change_of_its_content_is_told(
+    server: LiveServer, home: Path
+) -> None:
+    content = b"from the web"
+
     async def serve(request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != "Basic dXNlcjpwYXNz":
             return web.Response(status=401)
-        return web.Response(body=b"from the web")
+        return web.Response(body=content)
 
     application = web.Application()
     application.router.add_get("/a/data.csv", serve)
@@ -222,7 +229,17 @@ async def test_an_address_is_fetched_with_its_credentials(server: LiveServer, ho
     async with _working(server, home):
         found = await _until(server, execution, "COMPLETE", "ERROR")
         failed = await _until(server, broken, "COMPLETE", "ERROR")
+        same = await _until(server, await _create(server, "true", inputs=inputs), "COMPLETE")
+        content = b"something else"
+        changed = await _until(server, await _create(server, "true", inputs=inputs), "COMPLETE")
+        again = await _until(server, await _create(server, "true", inputs=inputs), "COMPLETE")
     await runner.cleanup()
+    assert found["warnings"] == same["warnings"] == again["warnings"] == []
+    (warning,) = changed["warnings"]
+    assert warning["code"] == "INPUT_CHANGED"
+    assert warning["before"] == {"sha256": hashlib.sha256(b"from the web").hexdigest()}
+    assert warning["after"] == {"sha256": hashlib.sha256(b"something else").hexdigest()}
+    assert changed["inputs"][0]["files"]["nodes"][0]["checksums"] == warning["after"]
     printed = "\n".join(_said(found, "STDOUT"))
     assert printed.startswith("from the web")
     assert "pass" not in json.dumps([found, failed])
