@@ -66,6 +66,11 @@ async def _create(
     secret: Secrets = None,
     image: Image = None,
     tag: Tags = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Only a worker that has this label takes it; may be repeated.")
+    ] = None,
+    priority: Annotated[int, typer.Option(help="Higher ones are taken first.")] = 0,
+    time_limit: Annotated[int | None, typer.Option(min=1, help="Seconds that it may run.")] = None,
     title: Title = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Print its log until it ends; fail if it does not complete.")
@@ -80,7 +85,16 @@ async def _create(
         spec |= {"config": await asyncio.to_thread(config.read_text), "step": step}
     data = await session.client.execute(
         f"mutation($input: CreateExecutionInput!) {{ createExecution(input: $input) {{ execution {{ {_WHOLE} }} }} }}",
-        {"input": {**spec, "title": title, "idempotencyKey": idempotency_key}},
+        {
+            "input": {
+                **spec,
+                "title": title,
+                "labels": label or [],
+                "priority": priority,
+                "timeLimit": time_limit,
+                "idempotencyKey": idempotency_key,
+            }
+        },
     )
     execution = data["createExecution"]["execution"]
     _show(session, execution)

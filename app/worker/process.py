@@ -11,6 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 
 _CHUNK = 64 * 1024
+# Its input is a pipe that the worker holds and never writes to: when the worker is gone, however that came, the pipe
+# ends, and with it the group. The lines run in a shell of their own, whose `wait` knows nothing of the watcher.
+_WATCHED = """
+exec 3<&0 </dev/null
+{ read -r _ <&3; kill -KILL 0; } >/dev/null 2>&1 &
+exec 3<&-
+exec /bin/sh -e -c "$1"
+"""
 _GRACE_SECONDS = 10.0
 
 
@@ -52,8 +60,8 @@ class Command:
     ) -> Command:
         """Starts the lines, one after the other; the first that fails ends them."""
         process = await asyncio.create_subprocess_exec(
-            *("/bin/sh", "-e", "-c", "\n".join(lines)),
-            stdin=asyncio.subprocess.DEVNULL,
+            *("/bin/sh", "-c", _WATCHED, "sh", "\n".join(lines)),
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=folder,

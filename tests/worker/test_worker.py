@@ -194,7 +194,7 @@ async def test_what_a_killed_worker_had_goes_to_another_and_several_run_at_once(
 
 
 async def test_too_many_lines_are_left_out_and_said_to_be(server: LiveServer, home: Path) -> None:
-    execution = await _create(server, "seq 1 500", "sleep 1.2", "echo after")
+    execution = await _create(server, "seq 1 500", "sleep 1.2", "sleep 0.1 & wait", "read -r line || echo after")
     async with _working(server, home):
         found = await _until(server, execution, "COMPLETE")
     printed = _said(found, "STDOUT")
