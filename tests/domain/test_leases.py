@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -216,3 +218,48 @@ async def test_a_task_may_end_with_the_first_of_its_executions_that_fails(world:
     await _finish(world, failing, 1)
     assert await _counts(world, task_id) == {"STOPPING": 1, "STOPPED": 2, "ERROR": 1}
     assert await _finish(world, other) == ExecutionStatus.STOPPED
+
+
+async def test_of_500_none_is_lost_and_none_ends_twice_though_workers_die_all_the_time(world: World) -> None:
+    await _task(world, 500)
+    chance, ended, refused = random.Random(1), Counter[UUID](), 0
+
+    async def work() -> None:
+        nonlocal refused
+        idle = 0
+        while idle < 20:
+            lease = await _claim(world)
+            if lease is None:
+                idle += 1
+                await asyncio.sleep(0.02)
+                continue
+            idle = 0
+            if chance.random() < 0.2:
+                # it is thought dead, and says at the end that it has done its work
+                await _lose(world, lease)
+                with pytest.raises(LeaseLostError):
+                    await _finish(world, lease)
+                refused += 1
+                continue
+            await _finish(world, lease)
+            ended[lease.execution.id] += 1
+
+    await asyncio.gather(*(work() for _ in range(8)))
+    statuses = Counter(row["status"] for row in await world.rows("SELECT status FROM execution"))
+    assert statuses["COMPLETE"] + statuses["ERROR"] == 500
+    assert statuses["COMPLETE"] == len(ended) == ended.total()
+    # one in 125 is given up, after three workers have died on it
+    assert statuses["ERROR"] < 20
+    assert refused > 50
+
+
+async def test_claiming_looks_at_what_waits_and_at_nothing_else(world: World) -> None:
+    await _task(world, 1000)
+    await world.rows("UPDATE execution SET status = 'COMPLETE' WHERE number > 3 RETURNING 1")
+    async with world.pool.acquire() as connection:
+        await connection.execute("ANALYZE execution")
+        plan = await connection.fetch(
+            "EXPLAIN SELECT id FROM execution WHERE status = 'QUEUED' AND labels <@ ARRAY['a']"
+            " ORDER BY priority DESC, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED"
+        )
+    assert "execution_queue_idx" in "\n".join(row[0] for row in plan)
