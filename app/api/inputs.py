@@ -758,8 +758,6 @@ class CreateTaskInput:
             raise BadUserInputError("template.project is another project than the task's; give the same.")
         if given(self.template.idempotency_key) is not None:
             raise BadUserInputError("template.idempotencyKey means nothing; give createTask's own idempotencyKey.")
-        if given(self.template.config) is not None:
-            raise BadUserInputError("template.config is not supported yet; give command, image and inputs instead.")
         return self.template.spec()
 
 

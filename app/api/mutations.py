@@ -624,16 +624,27 @@ class Mutation:
     async def create_task(self, info: Info, input: inputs.CreateTaskInput) -> CreateTaskPayload:
         context = info.context
         project_id, template = read_id("project", input.project), input.execution_spec()
+        parameter_sets: Sequence[object] = input.parameter_sets
+        config, own_commands = given(input.template.config), list[list[str]]()
+        if config is not None:
+            context.caller.require(Scope.WRITE, project_id)
+            template, parameter_sets, own_commands = await asyncio.to_thread(
+                configs.complete_each, template, config, parameter_sets
+            )
         await _check_web(context, project_id, template.inputs)
         found = await _find(context, project_id, executions.store_references(template.inputs))
         async with context.write(Scope.WRITE, project_id) as connection:
             claim = await _claim(connection, context, project_id, "createTask", input)
+            if config is not None:
+                config_id = await configs.keep_config(connection, project_id, config)
+                template = dataclasses.replace(template, config_id=config_id)
             task = await tasks.create_task(
                 connection,
                 context.caller,
                 project_id,
                 template,
-                input.parameter_sets,
+                parameter_sets,
+                own_commands=own_commands,
                 title=given(input.title),
                 max_concurrent=given(input.max_concurrent),
                 on_child_error=input.on_child_error,

@@ -39,7 +39,11 @@ Parameters = Annotated[
 Title = Annotated[str | None, typer.Option(help="A title for people.")]
 
 
-CommandLines = Annotated[list[str], typer.Option("--command", "-c", help="What to run; repeat for more lines.")]
+CommandLines = Annotated[list[str] | None, typer.Option("--command", "-c", help="What to run; repeat for more lines.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", exists=True, dir_okay=False, help="A valohai.yaml, which has the step.")
+]
+Step = Annotated[str | None, typer.Option(help="The step of --config to run, where it has several.")]
 Environment = Annotated[
     list[str] | None, typer.Option("--env", help="NAME=VALUE that the command sees; may be repeated.")
 ]
@@ -53,13 +57,9 @@ Tags = Annotated[list[str] | None, typer.Option(help="A label to find it by; may
 @command(group, "create")
 async def _create(
     session: Session,
-    command_lines: Annotated[
-        list[str] | None, typer.Option("--command", "-c", help="What to run; repeat for more lines.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="A valohai.yaml, which has the step.")
-    ] = None,
-    step: Annotated[str | None, typer.Option(help="The step of --config to run, where it has several.")] = None,
+    command_lines: CommandLines = None,
+    config: ConfigFile = None,
+    step: Step = None,
     inputs: Inputs = None,
     param: Parameters = None,
     environment: Environment = None,
@@ -78,11 +78,7 @@ async def _create(
     idempotency_key: Key = None,
 ) -> None:
     """Create an execution; what its references mean now is what it uses."""
-    if not command_lines and config is None:
-        raise BadUserInputError("Say what to run: --command, or --config with --step.")
-    spec = await new_execution(session, command_lines or [], inputs, param, environment, secret, image, tag)
-    if config is not None:
-        spec |= {"config": await asyncio.to_thread(config.read_text), "step": step}
+    spec = await new_execution(session, command_lines, config, step, inputs, param, environment, secret, image, tag)
     data = await session.client.execute(
         f"mutation($input: CreateExecutionInput!) {{ createExecution(input: $input) {{ execution {{ {_WHOLE} }} }} }}",
         {
@@ -105,7 +101,9 @@ async def _create(
 
 async def new_execution(
     session: Session,
-    command_lines: list[str],
+    command_lines: list[str] | None,
+    config: Path | None,
+    step: str | None,
     inputs: list[str] | None,
     param: list[str] | None,
     environment: list[str] | None,
@@ -114,9 +112,13 @@ async def new_execution(
     tag: list[str] | None,
 ) -> dict[str, Any]:
     """A CreateExecutionInput from options."""
+    if not command_lines and config is None:
+        raise BadUserInputError("Say what to run: --command, or --config with --step.")
     return {
         "project": await session.project_id(),
-        "command": command_lines,
+        "config": None if config is None else await asyncio.to_thread(config.read_text),
+        "step": step,
+        "command": command_lines or [],
         "inputs": _inputs(inputs),
         "parameters": named_values("--param", param),
         "environment": [

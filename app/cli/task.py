@@ -14,11 +14,13 @@ from app.cli.alias import Key, Limit, pages
 from app.cli.arguments import named_values
 from app.cli.execution import (
     CommandLines,
+    ConfigFile,
     Environment,
     Image,
     Inputs,
     Parameters,
     Secrets,
+    Step,
     Tags,
     Title,
     missing,
@@ -37,7 +39,9 @@ Number = Annotated[int, typer.Argument(min=1, help="The task's number in the pro
 @command(group, "create")
 async def _create(
     session: Session,
-    command_lines: CommandLines,
+    command_lines: CommandLines = None,
+    config: ConfigFile = None,
+    step: Step = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="NAME=VALUE,NAME=VALUE: the parameters of one execution; repeat for more."),
@@ -68,7 +72,9 @@ async def _create(
             "input": {
                 "project": await session.project_id(),
                 "title": title,
-                "template": await new_execution(session, command_lines, inputs, param, environment, secret, image, tag),
+                "template": await new_execution(
+                    session, command_lines, config, step, inputs, param, environment, secret, image, tag
+                ),
                 "parameterSets": parameter_sets,
                 "maxConcurrent": max_concurrent,
                 "onChildError": "STOP_ALL" if stop_on_error else "CONTINUE",

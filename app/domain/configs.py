@@ -19,6 +19,7 @@ from valohai_yaml.objs import Step
 
 from app.database.statements import Connection, Statement, columns
 from app.domain.executions import EnvironmentVariable, ExecutionSpec, InputSpec, KeepDirectories
+from app.domain.validation import require_object
 from app.errors import BadUserInputError
 
 _LONGEST = 1024 * 1024
@@ -98,6 +99,25 @@ def complete(spec: ExecutionSpec, text: str) -> ExecutionSpec:
         ],
         time_limit=spec.time_limit or (int(step.time_limit.total_seconds()) if step.time_limit else None),
     )
+
+
+def complete_each(
+    spec: ExecutionSpec, text: str, parameter_sets: Sequence[object]
+) -> tuple[ExecutionSpec, list[dict[str, Any]], list[list[str]]]:
+    """What is run for each of a task's parameter sets: what they have in common, the parameters and the commands."""
+    completed = []
+    for place, given in enumerate(parameter_sets):
+        values = require_object(f"parameterSets[{place}]", given)
+        try:
+            completed.append(complete(replace(spec, parameters=spec.parameters | values), text))
+        except BadUserInputError as error:
+            raise BadUserInputError(f"parameterSets[{place}]: {error.message}") from error
+    if not completed:
+        return complete(spec, text), [], []
+    first = completed[0]
+    if any(each.inputs != first.inputs for each in completed):
+        raise BadUserInputError("The inputs of a task's executions are the same files; these depend on parameters.")
+    return replace(first, parameters={}), [each.parameters for each in completed], [each.command for each in completed]
 
 
 def command_of(text: str, step: str, parameters: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:

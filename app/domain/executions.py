@@ -240,10 +240,13 @@ _CREATE = Statement(f"""
         INSERT INTO execution (id, project_id, number, title, step, image, command, parameters, environment, tags,
             mounts, labels, priority, time_limit, status, store_id, copy_of, config_id, task_id, created_by,
             queued_at)
-        SELECT coalesce(:id ::uuid, uuidv7()), :project_id, last_number + place, :title, :step, :image, :command,
+        SELECT coalesce(:id ::uuid, uuidv7()), :project_id, last_number + place, :title, :step, :image,
+            CASE WHEN own_command IS NULL THEN :command
+                ELSE ARRAY(SELECT jsonb_array_elements_text(own_command -> 'lines')) END,
             parameters, :environment, :tags, :mounts, :labels, :priority, :time_limit, turn.status, :store_id,
             :copy_of, :config_id, :task_id, :actor_id, CASE WHEN turn.status = 'QUEUED' THEN clock_timestamp() END
-        FROM numbered, unnest(:parameter_sets ::jsonb[]) WITH ORDINALITY AS parameter_set (parameters, place),
+        FROM numbered, unnest(:parameter_sets ::jsonb[], :own_commands ::jsonb[]) WITH ORDINALITY
+            AS parameter_set (parameters, own_command, place),
             LATERAL (
                 SELECT CASE WHEN place > :at_once ::integer THEN 'CREATED' ELSE 'QUEUED' END AS status
             ) AS turn
@@ -434,10 +437,14 @@ async def create_executions_of_task(
     *,
     task_id: UUID,
     max_concurrent: int | None,
+    own_commands: Sequence[list[str]] = (),
     secrets: SecretBox,
     found: Mapping[str, list[Found]],
 ) -> None:
-    """Makes one execution for each parameter set, all pinned to the same files by one resolution of the references."""
+    """Makes one execution for each parameter set, all pinned to the same files by one resolution of the references.
+
+    `own_commands` has the command of each, where those differ.
+    """
     adopted = await _adopt(connection, caller, project_id, found)
     files = _parse_inputs(list(enumerate(template.inputs)), adopted, secrets)
     if len(files) * len(parameter_sets) > _MOST_FILES_OF_TASK:
@@ -456,6 +463,7 @@ async def create_executions_of_task(
         parameter_sets=parameter_sets,
         task_id=task_id,
         at_once=max_concurrent,
+        own_commands=own_commands,
     )
     await _warn_of_changes(connection, made, adopted)
 
@@ -623,6 +631,7 @@ async def _create(
     copy_of: UUID | None = None,
     task_id: UUID | None = None,
     at_once: int | None = None,
+    own_commands: Sequence[list[str]] = (),
 ) -> list[Execution]:
     """One execution for each parameter set, which goes over the parameters of `spec`; a claim is for a single one.
 
@@ -650,6 +659,8 @@ async def _create(
         config_id=spec.config_id,
         task_id=task_id,
         at_once=at_once,
+        # objects, as lists within a list would be an array of two dimensions
+        own_commands=[{"lines": command} for command in own_commands],
         actor_id=caller.actor_id,
         inputs=[
             {

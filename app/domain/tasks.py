@@ -106,12 +106,14 @@ async def create_task(
     title: str | None,
     max_concurrent: int | None,
     on_child_error: OnChildError,
+    own_commands: Sequence[list[str]] = (),
     secrets: SecretBox,
     claim: Claim | None,
     found: Mapping[str, list[Found]],
 ) -> Task:
     """Makes a task and an execution for each parameter set, whose values go over those of the template.
 
+    `own_commands` has the command of each, where a config makes them of the parameters.
     The template's references are resolved once: all executions are pinned to the same files.
     """
     if claim and claim.replayed:
@@ -143,6 +145,7 @@ async def create_task(
         checked,
         task_id=task.id,
         max_concurrent=max_concurrent,
+        own_commands=own_commands,
         secrets=secrets,
         found=found,
     )

@@ -128,3 +128,26 @@ async def test_what_is_wrong_is_said(server: LiveServer, values: dict[str, Any],
     given = {"project": await server.project_id(), "config": _YAML, "step": "Train Model", **values}
     error = await server.fails(_CREATE, i=given)
     assert (error.code, said in str(error)) == ("BAD_USER_INPUT", True), error
+
+
+_TASK = """mutation($i: CreateTaskInput!) { createTask(input: $i) { task { executions { nodes { command parameters
+    config { id } inputs { files { nodes { reference } } } } } } } }"""
+
+
+async def test_a_tasks_executions_have_each_their_own_command(server: LiveServer) -> None:
+    await _push(server, b"images", alias="train-images")
+    project = await server.project_id()
+    template = {"project": project, "config": _YAML, "step": "Train Model", "parameters": {"epochs": 1}}
+    values = {"project": project, "template": template, "parameterSets": [{"lr": 0.1, "fast": True}, {"lr": 0.2}]}
+    made = (await server.run(_TASK, i=values))["createTask"]["task"]["executions"]["nodes"]
+    common = "--epochs=1 --name=train --layers=1 --layers=2"
+    assert [each["command"][0] for each in made] == [
+        f"python train.py --lr=0.1 {common} --fast",
+        f"python train.py --lr=0.2 {common}",
+    ]
+    assert [each["parameters"].get("fast") for each in made] == [True, None]
+    assert len({each["config"]["id"] for each in made}) == 1
+    wrong = {**values, "parameterSets": [{"lr": 0.1}, {"lr": 7}]}
+    assert "parameterSets[1]: Parameter 'lr'" in str(await server.fails(_TASK, i=wrong))
+    apart = {**values, "parameterSets": [{"name": "train"}, {"name": "test"}]}
+    assert "depend on parameters" in str(await server.fails(_TASK, i=apart))
