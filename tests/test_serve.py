@@ -239,11 +239,18 @@ def test_a_bootstrapped_token_lets_a_locked_out_operator_in(data_dir: Path) -> N
 
 def test_executions_run_with_nothing_given_and_end_with_the_server(data_dir: Path) -> None:
     with serving(data_dir, WAYMARK_LOCAL_WORKER="1") as server:
-        made = ("execution", "create", "--command", "echo hello; touch $VH_OUTPUTS_DIR/made", "--follow")
+        made = (
+            "execution",
+            "create",
+            "--command",
+            "echo hello; cd $VH_OUTPUTS_DIR; touch made; echo no > made.metadata.json",
+            "--follow",
+        )
         followed = waymark(data_dir, *made)
         assert followed.returncode == 0, followed.stderr
         assert " hello" in followed.stdout
         assert " /valohai/outputs/made: uploaded, 0 B" in followed.stdout
+        assert "SIDECAR_INVALID: made.metadata.json: it is no JSON" in followed.stderr
         failing = waymark(data_dir, "execution", "create", "--command", "exit 3", "--follow")
         assert failing.returncode == 7
         assert "ended in ERROR; its command returned 3" in failing.stderr

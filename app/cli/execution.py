@@ -234,9 +234,12 @@ def _in_words(line: dict[str, Any]) -> str:
 
 async def _require_completed(session: Session, execution: str) -> None:
     data = await session.client.execute(
-        "query($id: ID!) { execution(id: $id) { number status exitCode } }", {"id": execution}
+        "query($id: ID!) { execution(id: $id) { number status exitCode warnings { code message } } }",
+        {"id": execution},
     )
     ended = data["execution"]
+    for warning in ended["warnings"]:
+        errors.print(f"{warning['code']}: {warning['message']}", style="yellow")
     if ended["status"] != "COMPLETE":
         code = "" if ended["exitCode"] is None else f"; its command returned {ended['exitCode']}"
         raise ApiError(f"Execution {ended['number']} ended in {ended['status']}{code}.", {"code": "WRONG_STATE"})

@@ -22,7 +22,7 @@ log = structlog.get_logger("waymark.worker")
 _CLAIM = """mutation($input: ClaimExecutionInput!) { claimExecution(input: $input) { lease leaseSeconds lastLine
     environment { name value } addresses { input position url }
     execution { id number title step image command parameters timeLimit attempt project { id slug } } } }"""
-_IDLE_SECONDS = 0.5
+_IDLE_SECONDS = 1.0
 _AWAY_SECONDS = 5.0
 
 
