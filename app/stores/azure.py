@@ -46,6 +46,7 @@ from app.stores.base import (
     Unsupported,
     UploadPlan,
     assemble_once,
+    attachment,
     require_arrival,
     require_parts,
 )
@@ -144,12 +145,11 @@ class AzureStore:
                     yield Entry(each.name, each.size, f'"{each.etag}"')
 
     async def sign_get(self, key: str, *, seconds: int, filename: str, media_type: str | None) -> str | None:
-        quoted = "".join(char if char.isalnum() or char in "._- " else "_" for char in filename)
         return self._signed(
             key,
             seconds,
             BlobSasPermissions(read=True),
-            content_disposition=f'attachment; filename="{quoted}"',
+            content_disposition=attachment(filename),
             content_type=media_type,
         )
 

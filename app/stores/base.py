@@ -211,6 +211,16 @@ async def require_arrival(store: Store, key: str, plan: UploadPlan, expected: Ex
     return stat
 
 
+def plain_name(filename: str) -> str:
+    """A file's name as every store can put it into a header."""
+    return "".join(char if char.isalnum() or char in "._- " else "_" for char in filename)
+
+
+def attachment(filename: str) -> str:
+    """The Content-Disposition of a download."""
+    return f'attachment; filename="{plain_name(filename)}"'
+
+
 async def assemble_once(store: Store, key: str, assemble: Callable[[], Awaitable[None]]) -> None:
     """Makes an object of its parts unless there is one, which a twin of the call may also have made meanwhile."""
     if await _exists(store, key):

@@ -40,6 +40,7 @@ from app.stores.base import (
     Unsupported,
     UploadPlan,
     assemble_once,
+    attachment,
     require_arrival,
     require_parts,
 )
@@ -173,8 +174,7 @@ class GcsStore:
             parameters["pageToken"] = page["nextPageToken"]
 
     async def sign_get(self, key: str, *, seconds: int, filename: str, media_type: str | None) -> str | None:
-        quoted = "".join(char if char.isalnum() or char in "._- " else "_" for char in filename)
-        more = {"response-content-disposition": f'attachment; filename="{quoted}"'}
+        more = {"response-content-disposition": attachment(filename)}
         if media_type:
             more["response-content-type"] = media_type
         return await self._signed("GET", key, seconds, query=more)

@@ -37,6 +37,7 @@ from app.stores.base import (
     Unavailable,
     Unsupported,
     UploadPlan,
+    attachment,
     require_arrival,
     require_parts,
 )
@@ -155,12 +156,11 @@ class S3Store:
                     yield Entry(each["Key"], each["Size"], each.get("ETag"))
 
     async def sign_get(self, key: str, *, seconds: int, filename: str, media_type: str | None) -> str | None:
-        quoted = "".join(char if char.isalnum() or char in "._- " else "_" for char in filename)
         return await self._sign(
             "get_object",
             key,
             seconds,
-            ResponseContentDisposition=f'attachment; filename="{quoted}"',
+            ResponseContentDisposition=attachment(filename),
             **({"ResponseContentType": media_type} if media_type else {}),
         )
 

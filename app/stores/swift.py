@@ -36,6 +36,7 @@ from app.stores.base import (
     Unsupported,
     UploadPlan,
     assemble_once,
+    plain_name,
     require_arrival,
     require_parts,
 )
@@ -219,8 +220,7 @@ class SwiftStore:
             after = page[-1]["name"]
 
     async def sign_get(self, key: str, *, seconds: int, filename: str, media_type: str | None) -> str | None:
-        quoted = "".join(char if char.isalnum() or char in "._- " else "_" for char in filename)
-        return await self._signed("GET", key, seconds, filename=quoted)
+        return await self._signed("GET", key, seconds, filename=plain_name(filename))
 
     def plan_upload(self, size: int) -> UploadPlan:
         if size > _LARGEST:
