@@ -420,7 +420,9 @@ class RequestLog:
         finally:
             milliseconds = round((time.perf_counter() - began) * 1000, 1)
             # the path alone: queries carry signatures
-            log.info(
+            # a worker that asks in vain, once a second, is worth no line
+            say = log.debug if structlog.contextvars.get_contextvars().get("idle") else log.info
+            say(
                 "request",
                 method=scope.get("method", "WebSocket"),
                 path=scope["path"],

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 import strawberry
+import structlog
 
 from app.api import inputs
 from app.api.context import Context, Info
@@ -554,6 +555,8 @@ class Mutation:
         async with context.write(Scope.EXECUTE, None) as connection:
             lease = await leases.claim(connection, context.caller, worker=input.worker, labels=input.labels)
             addresses = await executions.secret_addresses(connection, lease.execution.id) if lease else []
+        if lease is None:
+            structlog.contextvars.bind_contextvars(idle=True)
         secrets = context.secrets
         environment = lease.execution.environment if lease else []
         return ClaimExecutionPayload(
