@@ -42,7 +42,7 @@ from app.domain.positions import ensure_feed_positions
 from app.domain.secrets import SecretBox, new_token
 from app.domain.transactions import UNAVAILABLE, writing
 from app.logs import configure_logs
-from app.settings import Settings, SettingsError
+from app.settings import Settings, SettingsError, environment_with
 from app.stores.registry import StoreRegistry
 from app.transfer.guard import NetworkGuard
 
@@ -179,12 +179,13 @@ class _LocalWorker:
     """The worker of a server that is used on one machine: a process of its own, a client like any other."""
 
     def __init__(self, settings: Settings, address: str) -> None:
-        self._environment = {
-            **os.environ,
-            "WAYMARK_URL": address,
-            "WAYMARK_TOKEN": settings.worker_token_file.read_text().strip(),
-            "WAYMARK_DATA_DIR": str(settings.data_dir),
-        }
+        self._environment = environment_with(
+            {
+                "WAYMARK_URL": address,
+                "WAYMARK_TOKEN": settings.worker_token_file.read_text().strip(),
+                "WAYMARK_DATA_DIR": str(settings.data_dir),
+            }
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     def keep_alive(self) -> None:

@@ -36,6 +36,11 @@ def store_credentials(*names: str, environment: Mapping[str, str] = os.environ) 
     return [environment.get(name) or None for name in names]
 
 
+def environment_with(changes: Mapping[str, str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of a process that is started with some variables of its own."""
+    return {**environment, **changes}
+
+
 def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
     """Where the command line remembers what it has not finished."""
     if base := environment.get("XDG_STATE_HOME"):

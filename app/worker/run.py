@@ -130,16 +130,16 @@ class Run:
             said=logbook.output,
         )
         limit = self.claimed.execution["timeLimit"]
-        try:
-            async with asyncio.timeout(limit):
-                code = await self._command.wait()
-        except TimeoutError:
-            logbook.status(f"it ran longer than its time limit of {limit} s, and is ended")
-            await self._command.stop()
-            code = await self._command.wait()
-            return code or 1
+        async with asyncio.TaskGroup() as group:
+            ended = group.create_task(self._command.wait())
+            await asyncio.wait([ended], timeout=limit)
+            in_time = ended.done()
+            if not in_time:
+                logbook.status(f"it ran longer than its time limit of {limit} s, and is ended")
+                await self._command.stop()
+        code = ended.result()
         logbook.status(f"the command returned {code}")
-        return code
+        return code if in_time else code or 1
 
     async def _finish(self, exit_code: int | None) -> None:
         warnings = [

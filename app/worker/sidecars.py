@@ -42,9 +42,18 @@ class Sidecars:
 
 
 def read_sidecars(folder: Path) -> Sidecars:
-    """Finds the outputs below a folder and what is said of them. Blocking."""
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """Finds the outputs below a folder and what is said of them. Blocking.
+
+    Links are no outputs: the command may not be allowed to read what the worker would find behind them.
+    """
     found = Sidecars()
+    names = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            found.faults.append(Fault("SIDECAR_INVALID", f"{name}: it is a link, which is not followed or kept", name))
+        elif path.is_file():
+            names.append(name)
     said: dict[str, list[tuple[str, Any]]] = {}
     sidecars = {name for name in names if name.endswith(_SUFFIX)} | ({_LINES} & set(names))
     found.outputs = {name: Description() for name in names if name not in sidecars}

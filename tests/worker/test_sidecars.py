@@ -98,3 +98,17 @@ def test_a_sidecar_without_its_file_a_file_in_both_forms_and_one_alias_twice_are
         "valohai.metadata.jsonl, line 2",
         "valohai.metadata.jsonl, line 3",
     }
+
+
+def test_a_link_is_no_output_and_nothing_behind_it_is_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text('{"key": "secret"}')
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    (outputs / "a").write_text("")
+    (outputs / "a.metadata.json").symlink_to(secret)
+    (outputs / "b").symlink_to(secret)
+    (outputs / "folder").symlink_to(tmp_path)
+    found = read_sidecars(outputs)
+    assert found.outputs == {"a": Description()}
+    assert [fault.file for fault in found.faults] == ["a.metadata.json", "b", "folder"]

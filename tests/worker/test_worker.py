@@ -168,10 +168,11 @@ async def test_stopping_ends_the_command_and_all_that_it_started(server: LiveSer
 
 
 async def test_a_time_limit_ends_it(server: LiveServer, home: Path) -> None:
-    execution = await _create(server, "sleep 300", timeLimit=1)
+    execution = await _create(server, "trap 'echo asked; exit 0' TERM; sleep 300 & wait", timeLimit=1)
     async with _working(server, home):
         found = await _until(server, execution, "ERROR")
     assert any("time limit of 1 s" in line for line in _said(found, "STATUS"))
+    assert (_said(found, "STDOUT"), found["exitCode"]) == (["asked"], 1)
 
 
 async def test_what_a_killed_worker_had_goes_to_another_and_several_run_at_once(server: LiveServer, home: Path) -> None:
