@@ -275,9 +275,11 @@ class Feeds:
                 project.wake()
 
     async def _check_tokens(self) -> None:
+        # a stream that opens while the database answers has not been asked about
+        asked = set(self._tokens)
         async with reading(self._pool) as connection:
-            in_force = await tokens_in_force(connection, list(self._tokens))
-        refused = self._tokens.keys() - in_force
+            in_force = await tokens_in_force(connection, list(asked))
+        refused = (asked - in_force) & self._tokens.keys()
         if refused - self._refused:
             self._refused |= refused
             for project in self._projects.values():

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -13,10 +14,12 @@ import pytest
 
 from app.database.engine import Pool, create_pool, prepare
 from app.database.statements import Connection
+from app.domain.access import Scope
 from app.domain.aliases import AliasChange, Expectation, Move, set_alias, set_aliases
 from app.domain.feeds import Feeds
 from app.domain.positions import ensure_feed_positions
 from app.domain.references import parse_datum
+from app.domain.tokens import create_token
 from app.errors import NotFoundError
 from tests.make import World
 
@@ -139,6 +142,29 @@ async def test_a_change_of_another_project_is_no_place_to_go_on_from(world: Worl
     async with _running(world.pool) as feeds:
         with pytest.raises(NotFoundError):
             await anext(feeds.alias_changes(world.caller, world.project_id, None, world.project_id))
+
+
+async def test_a_stream_that_opens_while_tokens_are_checked_is_not_taken_for_a_revoked_one(world: World) -> None:
+    async with world.write() as connection:
+        other, _ = await create_token(
+            connection, world.caller, name="other", scopes=[Scope.READ], project_ids=None, expires_at=None
+        )
+    late = replace(world.caller, token_id=other.id)
+    async with _running(world.pool) as feeds:
+        early_stream = feeds.alias_changes(world.caller, world.project_id, None, None)
+        late_stream = feeds.alias_changes(late, world.project_id, None, None)
+        async with world.write() as connection:
+            await connection.execute("LOCK TABLE token IN ACCESS EXCLUSIVE MODE")
+            waiting = [asyncio.ensure_future(anext(early_stream))]
+            await asyncio.sleep(0.2)  # the check has begun, with one token to ask about
+            waiting.append(asyncio.ensure_future(anext(late_stream)))
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)
+        await world.point("a", await world.a_datum())
+        for change in waiting:
+            await asyncio.wait_for(change, 5)
+        await early_stream.aclose()
+        await late_stream.aclose()
 
 
 async def test_nobody_asks_while_nobody_listens(world: World, database_url: str) -> None:
