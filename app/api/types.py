@@ -66,7 +66,7 @@ from app.domain.executions import (
     EXECUTIONS_USING_DATUM,
     INPUT_FILES,
 )
-from app.domain.logs import LOG_LINES
+from app.domain.logs import LOG_LINES, METADATA
 from app.domain.paging import Slice, decode_cursor
 from app.domain.projects import PROJECTS
 from app.domain.tasks import TASKS
@@ -729,6 +729,32 @@ class Execution(Node):
             info, LOG_LINES, self.record.id, LogLine.of, first=first, after=after, last=last, before=before
         )
 
+    @strawberry.field(
+        description="What its command said as JSON objects on stdout, each a point in time; of the last attempt."
+    )
+    async def metadata(
+        self,
+        info: Info,
+        keys: Annotated[
+            list[str] | None, strawberry.argument(description="Only objects that have one of these keys.")
+        ] = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
+    ) -> Connection[ExecutionMetadata]:
+        return await connect(
+            info,
+            METADATA,
+            self.record.id,
+            ExecutionMetadata.of,
+            first=first,
+            after=after,
+            last=last,
+            before=before,
+            where=(("keys_any", tuple(keys)),) if keys else (),
+        )
+
     @strawberry.field(description="What its user should know, in the order it came up.")
     async def warnings(self, info: Info) -> list[ExecutionWarning]:
         records = await info.context.loaders.warnings_of_execution.load(self.record.id)
@@ -814,6 +840,17 @@ class LogLine:
             stream=cast(logs.LogStream, record.stream),
             message=record.message,
         )
+
+
+@strawberry.type(description="What an execution said of itself at one time, such as how well its training goes.")
+class ExecutionMetadata:
+    sequence: int = strawberry.field(description="The number of the log's line that it was.")
+    at: dt.datetime = strawberry.field(description="When it was written.")
+    values: JSON = strawberry.field(description='The object, such as {"epoch": 3, "accuracy": 0.93}.')
+
+    @classmethod
+    def of(cls, record: logs.Metadata) -> Self:
+        return cls(sequence=record.sequence, at=record.at, values=cast(JSON, record.metadata))
 
 
 @strawberry.type(description="A named input of an execution.")

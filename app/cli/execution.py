@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any
@@ -196,17 +198,39 @@ async def _logs(
     if follow:
         await _follow(session, execution, after)
         return
+    async for line in _all_of(session, execution, "logs", _LINE):
+        if line["sequence"] > after:
+            session.line(line, text=_in_words(line))
+
+
+@command(group, "metadata")
+async def _metadata(
+    session: Session,
+    number: Number,
+    key: Annotated[list[str] | None, typer.Option(help="Only what has this key; may be repeated.")] = None,
+) -> None:
+    """Print what an execution's command said of itself: the JSON objects on its stdout, each with its time."""
+    execution = await _id_of(session, "execution", number)
+    async for point in _all_of(session, execution, "metadata", "sequence at values", key):
+        session.line(point, text=f"{_time_of(point)} {json.dumps(point['values'], ensure_ascii=False)}")
+
+
+async def _all_of(
+    session: Session, execution: str, name: str, fields: str, keys: list[str] | None = None
+) -> AsyncIterator[dict[str, Any]]:
+    """All nodes of one of an execution's connections, a page at a time."""
+    signature, arguments = ("", "") if keys is None else (", $keys: [String!]", ", keys: $keys")
     cursor, more = None, True
     while more:
         data = await session.client.execute(
-            f"query($id: ID!, $after: String) {{ execution(id: $id) {{ logs(first: 500, after: $after) {{"
-            f" nodes {{ {_LINE} }} pageInfo {{ hasNextPage endCursor }} }} }} }}",
-            {"id": execution, "after": cursor},
+            f"query($id: ID!, $after: String{signature}) {{ execution(id: $id) {{"
+            f" {name}(first: 500, after: $after{arguments}) {{"
+            f" nodes {{ {fields} }} pageInfo {{ hasNextPage endCursor }} }} }} }}",
+            {"id": execution, "after": cursor, **({} if keys is None else {"keys": keys})},
         )
-        page = data["execution"]["logs"]
-        for line in page["nodes"]:
-            if line["sequence"] > after:
-                session.line(line, text=_in_words(line))
+        page = data["execution"][name]
+        for node in page["nodes"]:
+            yield node
         more, cursor = page["pageInfo"]["hasNextPage"], page["pageInfo"]["endCursor"]
 
 
@@ -229,7 +253,11 @@ async def _follow(session: Session, execution: str, after: int) -> None:
 
 
 def _in_words(line: dict[str, Any]) -> str:
-    return f"{line['at'][11:19]} {line['message']}"
+    return f"{_time_of(line)} {line['message']}"
+
+
+def _time_of(node: dict[str, Any]) -> str:
+    return str(node["at"])[11:19]
 
 
 async def _require_completed(session: Session, execution: str) -> None:

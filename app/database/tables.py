@@ -497,8 +497,11 @@ log_line = Table(
     _moment("at"),
     Column("stream", Text, nullable=False),
     Column("message", Text, nullable=False),
+    # the message, where it is a JSON object on STDOUT
+    Column("metadata", JSONB),
     PrimaryKeyConstraint("execution_id", "sequence"),
     CheckConstraint("stream IN ('STATUS', 'STDOUT', 'STDERR')", name="stream"),
+    Index("log_line_metadata_idx", "execution_id", "sequence", postgresql_where=text("metadata IS NOT NULL")),
 )
 
 #: What a mutation made, by the caller's key: `result_id` is the id of the change set, execution or datum.

@@ -6,12 +6,20 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
+
+import orjson
+from sqlalchemy import and_, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import Text
 
 from app.database import tables
 from app.database.statements import Connection, Statement, columns
 from app.domain.executions import Execution
+from app.domain.filters import parameter
 from app.domain.paging import Listing, Order
+from app.domain.validation import require_object
 from app.errors import BadUserInputError
 
 MOST_LINES = 1000
@@ -33,11 +41,23 @@ class LogLine:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What an execution said of itself in one line."""
+
+    execution_id: UUID
+    sequence: int
+    at: dt.datetime
+    metadata: dict[str, Any]
+
+
 # a line that came already was sent again because the answer was lost
 _APPEND = Statement("""
-    INSERT INTO log_line (project_id, execution_id, attempt, sequence, at, stream, message)
+    INSERT INTO log_line (project_id, execution_id, attempt, sequence, at, stream, message, metadata)
     SELECT :project_id, :execution_id, :attempt, line.*
-    FROM unnest(:sequences ::integer[], :ats ::timestamptz[], :streams ::text[], :messages ::text[]) AS line
+    FROM unnest(
+        :sequences ::integer[], :ats ::timestamptz[], :streams ::text[], :messages ::text[], :metadata ::jsonb[]
+    ) AS line
     ON CONFLICT DO NOTHING
 """)
 
@@ -51,6 +71,22 @@ LOG_LINES = Listing(
     LogLine,
     parent=lambda execution_id: tables.log_line.c.execution_id == execution_id,
     orders={"sequence": Order(("sequence",))},
+)
+
+_line = tables.log_line
+
+METADATA = Listing(
+    _line,
+    Metadata,
+    # a worker that was lost has said it of an attempt that no longer counts
+    parent=lambda execution_id: and_(
+        _line.c.execution_id == execution_id,
+        _line.c.metadata.is_not(None),
+        _line.c.attempt
+        == select(tables.execution.c.attempt).where(tables.execution.c.id == _line.c.execution_id).scalar_subquery(),
+    ),
+    orders={"sequence": Order(("sequence",))},
+    conditions={"keys_any": _line.c.metadata.op("?|", is_comparison=True)(parameter("keys_any", ARRAY(Text)))},
 )
 
 
@@ -68,7 +104,20 @@ async def append(connection: Connection, execution: Execution, lines: Sequence[L
         streams=[line.stream for line in lines],
         # PostgreSQL keeps no NUL in texts
         messages=[line.message.replace("\0", "\ufffd")[:_LONGEST_LINE] for line in lines],
+        metadata=[_metadata_of(line) for line in lines],
     )
+
+
+def _metadata_of(line: LogLine) -> dict[str, Any] | None:
+    """The object that a command printed; None where the line is none, or none that can be kept."""
+    text = line.message.strip()
+    # PostgreSQL's JSON has no U+0000 either
+    if line.stream != LogStream.STDOUT or not text.startswith("{") or "\\u0000" in text:
+        return None
+    try:
+        return require_object("metadata", orjson.loads(text))
+    except (orjson.JSONDecodeError, BadUserInputError):
+        return None
 
 
 async def lines_after(connection: Connection, execution_id: UUID, after: int) -> list[LogLine]:

@@ -206,6 +206,32 @@ async def test_too_many_lines_are_left_out_and_said_to_be(server: LiveServer, ho
     assert [each["code"] for each in found["warnings"]] == ["LOG_LIMITED"]
 
 
+async def test_json_objects_on_stdout_are_metadata_over_time(server: LiveServer, home: Path) -> None:
+    lines = [
+        '{"epoch": 1, "loss": 0.5}',
+        'loss is {"epoch": 9}',
+        '{"loss": NaN}',
+        '[{"epoch": 9}]',
+        r'{"text": "\u0000"}',
+        '  {"epoch": 2, "loss": 0.25}',
+        '{"note": "é"}',
+    ]
+    script = [f"printf '%s\\n' '{line}'" for line in lines]
+    execution = await _create(server, *script, """echo '{"epoch": 9}' >&2""")
+    async with _working(server, home):
+        found = await _until(server, execution, "COMPLETE", "ERROR")
+    assert _said(found, "STDOUT") == lines
+    query = """query($id: ID!, $keys: [String!], $last: Int) { execution(id: $id) {
+        metadata(keys: $keys, last: $last) { totalCount nodes { sequence at values } } } }"""
+    points = (await server.run(query, id=execution))["execution"]["metadata"]
+    values = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}, {"note": "é"}]
+    assert (points["totalCount"], [point["values"] for point in points["nodes"]]) == (3, values)
+    numbers = {line["sequence"]: line["message"] for line in found["logs"]["nodes"]}
+    assert [json.loads(numbers[point["sequence"]]) for point in points["nodes"]] == values
+    newest = (await server.run(query, id=execution, keys=["epoch", "no"], last=1))["execution"]["metadata"]["nodes"]
+    assert [point["values"] for point in newest] == values[1:2]
+
+
 async def test_an_address_is_fetched_with_its_credentials_and_a_change_of_its_content_is_told(
     server: LiveServer, home: Path
 ) -> None:
