@@ -45,6 +45,7 @@ from app.logs import configure_logs
 from app.settings import Settings, SettingsError, environment_with
 from app.stores.registry import StoreRegistry
 from app.transfer.guard import NetworkGuard
+from app.worker.process import account_of
 
 log = structlog.get_logger("waymark.server")
 
@@ -186,13 +187,21 @@ class _LocalWorker:
                 "WAYMARK_DATA_DIR": str(settings.data_dir),
             }
         )
+        # commands find the Python that serves, with what is installed there
+        self._options = ["--allow-processes", "--name", "local", "--path", str(Path(sys.executable).parent)]
+        if settings.local_worker_user is not None:
+            try:
+                account_of(settings.local_worker_user)
+            except ValueError as error:
+                raise SettingsError(f"WAYMARK_LOCAL_WORKER_USER: {error}.") from error
+            self._options += ["--user", settings.local_worker_user]
         self._process: subprocess.Popen[bytes] | None = None
 
     def keep_alive(self) -> None:
         if self._process is None or self._process.poll() is not None:
             if self._process is not None:
                 log.error("the local worker ended; starting it again")
-            options = ["--allow-processes", "--name", "local", "--parent", str(os.getpid())]
+            options = [*self._options, "--parent", str(os.getpid())]
             # in a group of its own: a terminal's Ctrl-C is for the server, which stops its worker
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "app", "worker", *options], env=self._environment, process_group=0

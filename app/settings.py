@@ -106,6 +106,8 @@ class Settings:
     ambient_credentials: bool = False
     #: Whether `waymark serve` runs a worker too, on the embedded database and while it listens on this machine alone.
     local_worker: bool = True
+    #: Whom it runs commands as; `nobody` if root serves and this is not set.
+    local_worker_user: str | None = None
     log_level: str = "INFO"
     log_format: str = "text"
 
@@ -255,6 +257,7 @@ _READERS: dict[str, Any] = {
     "local_store_roots": _folders,
     "ambient_credentials": _flag,
     "local_worker": _flag,
+    "local_worker_user": str,
     "log_level": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
     "log_format": _one_of("text", "json"),
 }

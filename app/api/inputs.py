@@ -789,6 +789,9 @@ class ClaimExecutionInput:
     labels: list[str] = strawberry.field(
         default_factory=list, description="What it offers; it gets executions whose labels are all among these."
     )
+    image_only: bool = strawberry.field(
+        default=False, description="Whether it runs commands in containers alone, and gets only what names an image."
+    )
 
 
 @strawberry.input(description="A lease to keep.")
@@ -841,6 +844,18 @@ class ReportInputsInput:
         return [
             executions.FoundInput(file.input, file.position, file.md5, file.sha1, file.sha256) for file in self.files
         ]
+
+
+@strawberry.input(description="What is said of an output that was stored before it was said.")
+class DescribeOutputInput:
+    execution: strawberry.ID = strawberry.field(description="The execution.")
+    lease: strawberry.ID = strawberry.field(description="The lease.")
+    datum: strawberry.ID = strawberry.field(description="The output.")
+    tags: list[str] = strawberry.field(default_factory=list, description="Tags to add.")
+    properties: JSON | None = strawberry.field(default=UNSET, description="Properties to set.")
+    alias: str | None = strawberry.field(
+        default=UNSET, description="The alias to point at it once the execution completes; none if not given."
+    )
 
 
 @strawberry.input(description="Something that an execution's user should know.")

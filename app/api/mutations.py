@@ -190,6 +190,11 @@ class ReportInputsPayload:
     execution: Execution = strawberry.field(description="The execution, with warnings of inputs that have changed.")
 
 
+@strawberry.type(description="What was said is kept.")
+class DescribeOutputPayload:
+    datum: Datum = strawberry.field(description="The output, with all that was said of it.")
+
+
 @strawberry.type(description="The execution has ended.")
 class FinishExecutionPayload:
     execution: Execution = strawberry.field(description="The execution, COMPLETE, ERROR or STOPPED.")
@@ -553,7 +558,9 @@ class Mutation:
     async def claim_execution(self, info: Info, input: inputs.ClaimExecutionInput) -> ClaimExecutionPayload:
         context = info.context
         async with context.write(Scope.EXECUTE, None) as connection:
-            lease = await leases.claim(connection, context.caller, worker=input.worker, labels=input.labels)
+            lease = await leases.claim(
+                connection, context.caller, worker=input.worker, labels=input.labels, image_only=input.image_only
+            )
             addresses = await executions.secret_addresses(connection, lease.execution.id) if lease else []
         if lease is None:
             structlog.contextvars.bind_contextvars(idle=True)
@@ -605,6 +612,27 @@ class Mutation:
             execution = await leases.hold(connection, execution.id, read_id("lease", input.lease))
             await executions.keep_found(connection, execution, input.records())
         return ReportInputsPayload(execution=Execution.of(execution))
+
+    @strawberry.mutation(
+        description="Adds to what is said of an output, which may be stored while the command still runs."
+    )
+    async def describe_output(self, info: Info, input: inputs.DescribeOutputInput) -> DescribeOutputPayload:
+        context = info.context
+        execution = await _execution(context, input.execution)
+        alias = given(input.alias)
+        if alias is not None:
+            aliases.check_move(alias, None)
+        async with context.write(Scope.EXECUTE, execution.project_id) as connection:
+            execution = await leases.hold(connection, execution.id, read_id("lease", input.lease))
+            datum = await uploads.describe_output(
+                connection,
+                execution,
+                read_id("datum", input.datum),
+                tags=input.tags,
+                properties=given_object(input.properties),
+                alias=alias,
+            )
+        return DescribeOutputPayload(datum=Datum.of(datum))
 
     @strawberry.mutation(
         description="Ends an execution. One that completes moves the aliases that its outputs asked for, all at once."

@@ -39,7 +39,7 @@ class Lease:
 _CLAIM = Statement(f"""
     WITH next AS (
         SELECT id FROM execution
-        WHERE status = 'QUEUED' AND labels <@ :labels ::text[]
+        WHERE status = 'QUEUED' AND labels <@ :labels ::text[] AND (image IS NOT NULL OR NOT :image_only ::boolean)
             AND (:project_ids ::uuid[] IS NULL OR project_id = ANY(:project_ids ::uuid[]))
         ORDER BY priority DESC, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
     )
@@ -111,12 +111,18 @@ _SWEEP = Statement(f"""
 """)
 
 
-async def claim(connection: Connection, caller: Caller, *, worker: str, labels: Sequence[str]) -> Lease | None:
-    """Gives the next execution whose labels a worker has to it; None when there is none for it."""
+async def claim(
+    connection: Connection, caller: Caller, *, worker: str, labels: Sequence[str], image_only: bool = False
+) -> Lease | None:
+    """Gives the next execution whose labels a worker has to it; None when there is none for it.
+
+    `image_only` is for a worker that runs commands in containers alone.
+    """
     require_text("worker", worker, longest=255)
     row = await _CLAIM.fetchrow(
         connection,
         labels=require_tags("labels", labels),
+        image_only=image_only,
         project_ids=None if caller.project_ids is None else list(caller.project_ids),
         lifetime=LIFETIME,
         worker=worker,

@@ -15,7 +15,7 @@ from app.domain import deletions
 from app.domain.access import Caller
 from app.domain.aliases import AliasChange, Move, changes_of_set, set_alias
 from app.domain.data_stores import DataStore
-from app.domain.datums import ChecksumEvidence, Datum, DatumStatus
+from app.domain.datums import ChecksumEvidence, Datum, DatumStatus, update_datum
 from app.domain.executions import Execution
 from app.domain.idempotency import Claim
 from app.domain.references import Reference
@@ -24,6 +24,7 @@ from app.errors import (
     AppError,
     BadUserInputError,
     ChecksumMismatchError,
+    NotFoundError,
     StoreUnavailableError,
     WrongStateError,
 )
@@ -118,6 +119,11 @@ _COMPLETE = Statement(f"""
 """)
 
 _STAGE = Statement("UPDATE datum SET staged_alias = :alias WHERE id = :datum_id")
+
+_OUTPUT = Statement("""
+    SELECT FROM datum
+    WHERE id = :id AND produced_by = :execution_id AND attempt = :attempt AND status = 'AVAILABLE'
+""")
 
 _END = Statement(f"""
     WITH ended AS (UPDATE upload SET ended_at = clock_timestamp() WHERE datum_id = :datum_id)
@@ -314,6 +320,27 @@ async def complete_upload(
     move = Move(alias, Reference(f"datum://{datum.id}", datum_id=datum.id))
     outcome = await set_alias(connection, caller, datum.project_id, move, reason=reason, claim=claim)
     return datum, outcome.change
+
+
+async def describe_output(
+    connection: Connection,
+    producer: Execution,
+    datum_id: UUID,
+    *,
+    tags: Sequence[str],
+    properties: dict[str, Any],
+    alias: str | None,
+) -> Datum:
+    """Adds to what is said of an output that was stored while its execution, held for this transaction, still ran.
+
+    Its alias, if any, is the one given now.
+    """
+    if await _OUTPUT.fetchrow(connection, id=datum_id, execution_id=producer.id, attempt=producer.attempt) is None:
+        raise NotFoundError(f"Execution {producer.number} has made no datum {datum_id} in this attempt.")
+    await _STAGE.fetch(connection, datum_id=datum_id, alias=alias)
+    return await update_datum(
+        connection, datum_id, add_tags=tags, remove_tags=[], set_properties=properties, remove_properties=[]
+    )
 
 
 def ended_upload(upload: Upload, datum: Datum) -> AppError:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 CHUNK_BYTES = 1024 * 1024
 # below this, handing a chunk to the other thread costs more than hashing it
@@ -71,9 +71,17 @@ async def hash_chunks(chunks: AsyncIterator[bytes]) -> tuple[int, Digests]:
 
 def hash_file(path: Path) -> tuple[int, Digests]:
     """The size in bytes and the digests of a file. Blocking."""
+    with path.open("rb") as file:
+        return hash_open(file)
+
+
+def hash_open(file: BinaryIO, copy: BinaryIO | None = None) -> tuple[int, Digests]:
+    """The same of an open file, from where it is; what is read is written to `copy` too. Blocking."""
     size = 0
-    with Hasher() as hasher, path.open("rb") as file:
+    with Hasher() as hasher:
         while chunk := file.read(CHUNK_BYTES):
             size += len(chunk)
             hasher.update(chunk)
+            if copy is not None:
+                copy.write(chunk)
         return size, hasher.digests()

@@ -20,8 +20,15 @@ class Folders:
     """One attempt's own."""
 
     home: Path
-    #: Whom the command runs as, where that is not who the worker is.
+    #: Whom a process runs as, where that is not who the worker is.
     account: Account | None
+    #: Whether the command runs in a container, where all this is below /valohai.
+    in_container: bool = False
+
+    @property
+    def owner(self) -> int | None:
+        """Whose files the command makes, where that is not who the worker is; None too where it may be anybody's."""
+        return self.account.pw_uid if self.account is not None and not self.in_container else None
 
     @property
     def repository(self) -> Path:
@@ -44,21 +51,26 @@ class Folders:
         self.home.mkdir(parents=True)
         for folder in (self.repository, self.inputs, self.outputs, self.config):
             folder.mkdir()
-        if self.account is not None:
+        if self.in_container:
+            # the image says whom the command runs as there
+            for folder in (self.repository, self.outputs):
+                folder.chmod(0o777)
+        elif self.account is not None:
             self.home.chmod(0o711)
             for folder in (self.repository, self.outputs):
                 os.chown(folder, self.account.pw_uid, self.account.pw_gid)
 
+    def as_seen(self, path: Path) -> str:
+        """How the command calls one of its files or folders."""
+        return f"{SHOWN}/{path.relative_to(self.home)}" if self.in_container else str(path)
+
     def environment(self, execution: Mapping[str, Any], declared: Mapping[str, str]) -> dict[str, str]:
         """What the command sees: the folders, the ids, and what the execution declares; nothing of the worker's."""
         return {
-            "PATH": os.defpath,
-            "LANG": "C.UTF-8",
-            "HOME": str(self.repository),
-            "VH_REPOSITORY_DIR": str(self.repository),
-            "VH_INPUTS_DIR": str(self.inputs),
-            "VH_OUTPUTS_DIR": str(self.outputs),
-            "VH_CONFIG_DIR": str(self.config),
+            "VH_REPOSITORY_DIR": self.as_seen(self.repository),
+            "VH_INPUTS_DIR": self.as_seen(self.inputs),
+            "VH_OUTPUTS_DIR": self.as_seen(self.outputs),
+            "VH_CONFIG_DIR": self.as_seen(self.config),
             "VH_EXECUTION_ID": execution["id"],
             "VH_PROJECT_ID": execution["project"]["id"],
             "VH_JOB_ID": f"exec-{execution['id']}",

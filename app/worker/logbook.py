@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import time
+from collections.abc import Callable
 from typing import Any
 
 from app.client.client import ApiError, Client, UnreachableError
@@ -36,8 +37,11 @@ class Logbook:
         """A line of Waymark's own."""
         self._add("STATUS", message)
 
-    def output(self, stream: str, line: str) -> None:
-        """A line that the command wrote; more than so many a second are left out, and counted."""
+    def say(self, stream: str, line: str) -> None:
+        """A line that the command wrote; more than so many a second are left out, and counted. STATUS lines are not."""
+        if stream == "STATUS":
+            self.status(line)
+            return
         now = time.monotonic()
         if now - self._second >= 1:
             self._tell_left_out()
@@ -84,3 +88,33 @@ class Logbook:
         """Sends the rest."""
         self._tell_left_out()
         await self.flush()
+
+
+class Lines:
+    """Makes lines of what comes in pieces, for a log."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> None:
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            self._say(line.decode(errors="replace").rstrip("\r"))
+        if len(self._rest) > _LONGEST_LINE:
+            self.end()
+
+    def end(self) -> None:
+        if self._rest:
+            self._say(self._rest.decode(errors="replace"))
+        self._rest = b""
+
+
+def size_in_words(size: int) -> str:
+    """Such as 28.9 kB."""
+    amount, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"

@@ -8,7 +8,10 @@ import pwd
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+
+from app.worker.logbook import Lines
 
 _CHUNK = 64 * 1024
 # Its input is a pipe that the worker holds and never writes to: when the worker is gone, however that came, the pipe
@@ -19,7 +22,8 @@ exec 3<&0 </dev/null
 exec 3<&-
 exec /bin/sh -e -c "$1"
 """
-_GRACE_SECONDS = 10.0
+#: What a command gets between being asked to end and being ended.
+GRACE_SECONDS = 10.0
 
 
 Account = pwd.struct_passwd
@@ -40,13 +44,24 @@ def account_of(name: str | None) -> Account | None:
         raise ValueError(f"there is no account {name or 'nobody'}") from error
 
 
+async def may_run(account: Account, program: str) -> bool:
+    """Whether another account can reach a program, which its folders may forbid."""
+    asked = await asyncio.create_subprocess_exec(
+        *("/bin/sh", "-c", '[ -x "$1" ]', "sh", program),
+        user=account.pw_uid,
+        group=account.pw_gid,
+        extra_groups=[],
+        cwd="/",
+    )
+    return await asked.wait() == 0
+
+
 class Command:
     """A command that runs; what it writes is given line by line to `said`, with the stream's name."""
 
     def __init__(self, process: asyncio.subprocess.Process, said: Callable[[str, str], None]) -> None:
         self._process = process
         self._said = said
-        self._ending = asyncio.Event()
 
     @classmethod
     async def start(
@@ -56,16 +71,17 @@ class Command:
         folder: Path,
         environment: Mapping[str, str],
         account: Account | None,
+        path: str,
         said: Callable[[str, str], None],
     ) -> Command:
-        """Starts the lines, one after the other; the first that fails ends them."""
+        """Starts the lines, one after the other; the first that fails ends them. `path` is where programs are found."""
         process = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", _WATCHED, "sh", "\n".join(lines)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=folder,
-            env=dict(environment),
+            env={"PATH": path, "LANG": "C.UTF-8", "HOME": str(folder), **environment},
             start_new_session=True,
             user=account.pw_uid if account else None,
             group=account.pw_gid if account else None,
@@ -91,7 +107,7 @@ class Command:
         """Asks it to end, and ends it if it has not within some seconds."""
         self._signal(signal.SIGTERM)
         with suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE_SECONDS):
+            async with asyncio.timeout(GRACE_SECONDS):
                 await self._process.wait()
         self._signal(signal.SIGKILL)
 
@@ -100,13 +116,7 @@ class Command:
             os.killpg(self._process.pid, number)
 
     async def _read(self, stream: asyncio.StreamReader, name: str) -> None:
-        rest = b""
-        while chunk := await stream.read(_CHUNK):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                self._said(name, line.decode(errors="replace").rstrip("\r"))
-            if len(rest) > _CHUNK:
-                self._said(name, rest.decode(errors="replace"))
-                rest = b""
-        if rest:
-            self._said(name, rest.decode(errors="replace"))
+        lines = Lines(partial(self._said, name))
+        while piece := await stream.read(_CHUNK):
+            lines.feed(piece)
+        lines.end()

@@ -3,56 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 import shutil
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import structlog
 
 from app.client.client import ApiError, Client, UnreachableError
-from app.client.transfers import patiently, send_parts
-from app.transfer.fetching import Fetcher, FetchError
-from app.transfer.hashing import Digests, Hasher, hash_file
+from app.transfer.fetching import Fetcher
+from app.worker.cache import InputCache
+from app.worker.claimed import Claimed
+from app.worker.container import Container, ContainerError, Engine
 from app.worker.folders import SHOWN, Folders
+from app.worker.inputs import InputError, Inputs
 from app.worker.logbook import LINES_A_SECOND, Logbook
-from app.worker.process import Command
-from app.worker.sidecars import Description, Fault, read_sidecars
+from app.worker.mounts import HostMount, MountRefusedError, allowed_mount
+from app.worker.outputs import Outputs
+from app.worker.process import Account, Command
+from app.worker.sidecars import Fault
 
 log = structlog.get_logger("waymark.worker")
 
-_INPUTS = """query($id: ID!, $after: String) { execution(id: $id) { inputs { name keepDirectories
-    files(first: 100, after: $after) { pageInfo { hasNextPage endCursor } nodes { reference filename
-        datum { id name size origin tags properties storageUri downloadUrl checksums { md5 sha1 sha256 } } } } } } }"""
 _EXTEND = "mutation($input: ExtendLeaseInput!) { extendLease(input: $input) { execution { status } } }"
 _FINISH = "mutation($input: FinishExecutionInput!) { finishExecution(input: $input) { execution { status } } }"
-_REQUEST = "mutation($input: RequestUploadInput!) { requestUpload(input: $input) { upload { id } } }"
-_COMPLETE = "mutation($input: CompleteUploadInput!) { completeUpload(input: $input) { datum { id } } }"
-_REPORT = "mutation($input: ReportInputsInput!) { reportInputs(input: $input) { execution { id } } }"
-_FOUND_AT_ONCE = 500
 _HEARTBEATS_A_LEASE = 20
-_ATTEMPTS = 3
-
-
-class InputError(Exception):
-    """An input cannot be had, so that the command cannot be run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """What claimExecution gave."""
+class Machine:
+    """What the worker's machine offers to commands, as its operator allows."""
 
-    execution: dict[str, Any]
-    lease: str
-    lease_seconds: int
-    last_line: int
-    environment: dict[str, str]
-    #: Addresses with credentials, by input and place.
-    addresses: Mapping[tuple[str, int], str]
+    #: What runs steps with an image; None: they run as processes too.
+    engine: Engine | None
+    processes: bool
+    #: Whom processes run as, where that is not who the worker is.
+    account: Account | None
+    #: Where processes find programs.
+    path: str
+    #: The paths that steps may mount, or mount from.
+    mounts: Sequence[Path]
+    cache: InputCache | None
 
 
 @dataclass
@@ -62,10 +54,18 @@ class Run:
     client: Client
     fetcher: Fetcher
     claimed: Claimed
-    folders: Folders
+    machine: Machine
+    #: Below which it gets a folder of its own.
+    home: Path
     warnings: list[Fault] = field(default_factory=list)
-    _command: Command | None = None
+    _command: Command | Container | None = None
     _stopping: bool = False
+
+    def __post_init__(self) -> None:
+        execution = self.claimed.execution
+        in_container = self.machine.engine is not None and execution["image"] is not None
+        own = self.home / f"{execution['id']}-{execution['attempt']}"
+        self.folders = Folders(own, self.machine.account, in_container)
 
     async def run(self) -> None:
         execution = self.claimed.execution
@@ -77,8 +77,8 @@ class Run:
             done, _ = await asyncio.wait([work, *beside], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-        except ApiError as error:
-            if error.code != "LEASE_LOST":
+        except* ApiError as errors:
+            if any(error.code != "LEASE_LOST" for error in _all(errors)):
                 raise
             log.warning("the lease was lost; what ran is ended", execution=execution["number"])
         finally:
@@ -94,7 +94,7 @@ class Run:
 
     async def _beat(self) -> None:
         try:
-            data = await self.client.execute(_EXTEND, {"input": self._belongs()})
+            data = await self.client.execute(_EXTEND, {"input": self.claimed.belongs()})
         except UnreachableError:
             # the lease outlives some heartbeats that are not heard
             return
@@ -105,14 +105,16 @@ class Run:
 
     async def _work(self, logbook: Logbook) -> None:
         exit_code: int | None = None
+        inputs = Inputs(self.client, self.fetcher, self.machine.cache, self.claimed, self.folders, logbook)
+        outputs = Outputs(self.client, self.claimed, self.folders, logbook, self.warnings)
         try:
             await asyncio.to_thread(self.folders.make)
-            inputs = await self._fetch_inputs(logbook)
-            await asyncio.to_thread(self.folders.write_config, self.claimed.execution, inputs)
+            described = await inputs.fetch()
+            await asyncio.to_thread(self.folders.write_config, self.claimed.execution, described)
             if not self._stopping:
-                exit_code = await self._run_command(logbook)
-            await self._keep_outputs(logbook)
-        except InputError as error:
+                exit_code = await self._run_command(logbook, outputs)
+            await outputs.keep_all()
+        except (InputError, ContainerError) as error:
             logbook.status(str(error))
         if logbook.limited:
             message = f"more than {LINES_A_SECOND} lines came in a second; some were left out of the log"
@@ -120,206 +122,103 @@ class Run:
         await logbook.close()
         await self._finish(exit_code)
 
-    async def _run_command(self, logbook: Logbook) -> int:
-        environment = self.folders.environment(self.claimed.execution, self.claimed.environment)
-        self._command = await Command.start(
-            self.claimed.execution["command"],
-            folder=self.folders.repository,
-            environment=environment,
-            account=self.folders.account,
-            said=logbook.output,
-        )
-        limit = self.claimed.execution["timeLimit"]
-        async with asyncio.TaskGroup() as group:
-            ended = group.create_task(self._command.wait())
-            await asyncio.wait([ended], timeout=limit)
-            in_time = ended.done()
-            if not in_time:
-                logbook.status(f"it ran longer than its time limit of {limit} s, and is ended")
-                await self._command.stop()
-        code = ended.result()
+    async def _run_command(self, logbook: Logbook, outputs: Outputs) -> int:
+        execution = self.claimed.execution
+        mounts = await asyncio.to_thread(self._offer_mounts, logbook)
+        environment = self.folders.environment(execution, self.claimed.environment)
+        if self.machine.engine is not None and self.folders.in_container:
+            self._command = await self.machine.engine.start(
+                execution["image"],
+                execution["command"],
+                folders=self.folders,
+                environment=environment,
+                mounts=mounts,
+                said=logbook.say,
+            )
+        else:
+            if execution["image"] is not None:
+                logbook.status(f"image {execution['image']}: not used, as this worker has no Docker engine")
+            self._command = await Command.start(
+                execution["command"],
+                folder=self.folders.repository,
+                environment=environment,
+                account=self.machine.account,
+                path=self.machine.path,
+                said=logbook.say,
+            )
+        code = await self._end_of(self._command, logbook, outputs)
         logbook.status(f"the command returned {code}")
+        return code
+
+    async def _end_of(self, command: Command | Container, logbook: Logbook, outputs: Outputs) -> int:
+        """What the command returns; not 0 if it ran longer than it may. Finished outputs are stored meanwhile."""
+        limit = self.claimed.execution["timeLimit"]
+        in_time = True
+        ending = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            ended = group.create_task(command.wait())
+            group.create_task(outputs.keep_finished(ending))
+            await asyncio.wait([ended], timeout=limit)
+            if not ended.done():
+                in_time = False
+                logbook.status(f"it ran longer than its time limit of {limit} s, and is ended")
+                await command.stop()
+            code = await ended
+            ending.set()
         return code if in_time else code or 1
 
+    def _offer_mounts(self, logbook: Logbook) -> list[HostMount]:
+        """What the step mounts, as far as this worker offers it; for a process it is in place then. Blocking."""
+        offered = []
+        for mount in self.claimed.execution["mounts"]:
+            try:
+                allowed = allowed_mount(mount, self.machine.mounts)
+                if not self.folders.in_container:
+                    self._link(allowed)
+            except MountRefusedError as error:
+                message = f"mount {mount['source']} at {mount['destination']} ignored: {error}"
+                self.warnings.append(Fault("MOUNT_IGNORED", message, ""))
+                logbook.status(message)
+                continue
+            offered.append(allowed)
+            writable = " (read-only was asked for, which a process cannot be held to)"
+            note = writable if allowed.read_only and not self.folders.in_container else ""
+            logbook.status(f"mount {allowed.source} at {allowed.destination}: nothing on it is versioned{note}")
+        return offered
+
+    def _link(self, mount: HostMount) -> None:
+        """Puts a mount where a process finds it."""
+        if mount.destination == str(mount.source):
+            return
+        link = self.folders.home / mount.destination.removeprefix(f"{SHOWN}/")
+        inside = mount.destination.startswith(f"{SHOWN}/") and ".." not in link.parts
+        if not inside or not link.resolve().is_relative_to(self.folders.home) or link.exists():
+            raise MountRefusedError(
+                f"a process can have it at {mount.source} itself, or at a place below {SHOWN} that is free"
+            )
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(mount.source)
+
     async def _finish(self, exit_code: int | None) -> None:
-        warnings = [
+        warnings: list[dict[str, Any]] = [
             {"code": each.code, "message": each.message, "file": each.file or None, "key": each.key}
             for each in self.warnings
         ]
         while True:
             try:
                 await self.client.execute(
-                    _FINISH, {"input": {**self._belongs(), "exitCode": exit_code, "warnings": warnings}}
+                    _FINISH, {"input": {**self.claimed.belongs(), "exitCode": exit_code, "warnings": warnings}}
                 )
             except UnreachableError:
                 await asyncio.sleep(1)
             else:
                 return
 
-    def _belongs(self) -> dict[str, str]:
-        return {"execution": self.claimed.execution["id"], "lease": self.claimed.lease}
 
-    async def _fetch_inputs(self, logbook: Logbook) -> dict[str, Any]:
-        """Brings every file of every input; what inputs.json says of them."""
-        described: dict[str, Any] = {}
-        after, more = None, True
-        places: dict[str, int] = {}
-        while more:
-            # links are short-lived, so a page is used before the next is asked for
-            data = await self.client.execute(_INPUTS, {"id": self.claimed.execution["id"], "after": after})
-            more, after = False, None
-            found: list[dict[str, Any]] = []
-            for each in data["execution"]["inputs"]:
-                files = described.setdefault(each["name"], {"files": []})["files"]
-                for file in each["files"]["nodes"]:
-                    place = places.get(each["name"], 0)
-                    places[each["name"]] = place + 1
-                    files.append(await self._fetch_input(logbook, each, file, place))
-                    found.append({"input": each["name"], "position": place, **files[-1]["checksums"]})
-                page = each["files"]["pageInfo"]
-                if page["hasNextPage"]:
-                    more, after = True, page["endCursor"]
-            for start in range(0, len(found), _FOUND_AT_ONCE):
-                report = {**self._belongs(), "files": found[start : start + _FOUND_AT_ONCE]}
-                await self.client.execute(_REPORT, {"input": report})
-        return described
-
-    async def _fetch_input(
-        self, logbook: Logbook, spec: Mapping[str, Any], file: Mapping[str, Any], place: int
-    ) -> dict[str, Any]:
-        datum = file["datum"]
-        name = file["filename"] or _name_of(file["reference"], datum, spec["keepDirectories"])
-        path = self.folders.inputs / spec["name"] / name
-        shown = f"{SHOWN}/inputs/{spec['name']}/{name}"
-        if not path.is_relative_to(self.folders.inputs) or ".." in PurePosixPath(name).parts:
-            raise InputError(f"{shown} would be outside of its folder")
-        if path.exists():
-            raise InputError(f"{shown} is the name of two files; keep their directories, or give them names")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        address = self.claimed.addresses.get((spec["name"], place), file["reference"])
-        size, digests = await self._fetch(shown, path, address, datum)
-        logbook.status(f"{shown}: downloaded, {_in_words(size)}")
-        for algorithm in ("md5", "sha1", "sha256"):
-            logbook.status(f"{shown}: {algorithm} sum: {getattr(digests, algorithm)}")
-        return {
-            "name": name,
-            "path": str(path),
-            "size": size,
-            "uri": f"datum://{datum['id']}" if datum else file["reference"],
-            "storage_uri": datum and datum["storageUri"],
-            "datum_id": datum and datum["id"],
-            "checksums": {"md5": digests.md5, "sha1": digests.sha1, "sha256": digests.sha256},
-            "metadata": [datum["properties"]] if datum and datum["properties"] else [],
-        }
-
-    async def _fetch(
-        self, shown: str, path: Path, address: str, datum: Mapping[str, Any] | None
-    ) -> tuple[int, Digests]:
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                async with self._chunks(address, datum) as chunks:
-                    size, digests = await _keep(path, chunks)
-            except (ApiError, UnreachableError, FetchError) as error:
-                if attempt == _ATTEMPTS or (isinstance(error, FetchError)):
-                    raise InputError(f"{shown}: {error}") from error
-                await asyncio.sleep(2.0 ** (attempt - 1))
-                continue
-            for algorithm, announced in (datum["checksums"] if datum else {}).items():
-                if announced not in (None, getattr(digests, algorithm)):
-                    raise InputError(f"{shown}: its {algorithm} is {getattr(digests, algorithm)}; expected {announced}")
-            return size, digests
-
-    @asynccontextmanager
-    async def _chunks(self, address: str, datum: Mapping[str, Any] | None) -> AsyncIterator[AsyncIterator[bytes]]:
-        if datum is None:
-            async with self.fetcher.open(address) as fetched:
-                yield fetched.chunks
-        elif datum["downloadUrl"] is None:
-            raise InputError(f"datum {datum['id']} cannot be had any more")
+def _all(errors: BaseExceptionGroup[ApiError]) -> Iterator[ApiError]:
+    """The errors of a group and of the groups in it."""
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _all(error)
         else:
-            async with self.client.get(datum["downloadUrl"]) as chunks:
-                yield chunks
-
-    async def _keep_outputs(self, logbook: Logbook) -> None:
-        """Sends everything below the outputs folder, with what its sidecars say."""
-        found = await asyncio.to_thread(read_sidecars, self.folders.outputs)
-        self.warnings += found.faults
-        for name, description in found.outputs.items():
-            await self._keep_output(logbook, name, description)
-
-    async def _keep_output(self, logbook: Logbook, name: str, description: Description) -> None:
-        path = self.folders.outputs / name
-        size, digests = await asyncio.to_thread(hash_file, path)
-        announced = {
-            "project": self.claimed.execution["project"]["id"],
-            "name": name,
-            "size": str(size),
-            "mediaType": mimetypes.guess_type(name)[0],
-            "md5": digests.md5,
-            "sha1": digests.sha1,
-            "sha256": digests.sha256,
-            **self._belongs(),
-        }
-        described = {"tags": description.tags, "properties": description.properties}
-        try:
-            requested = await self.client.execute(_REQUEST, {"input": {**announced, **described}})
-        except ApiError as error:
-            if error.code != "BAD_USER_INPUT":
-                raise
-            # what the sidecar says is refused, and the file is kept without it
-            self.warnings.append(Fault("SIDECAR_INVALID", f"{name}: {error.message}", name))
-            requested = await self.client.execute(_REQUEST, {"input": announced})
-        upload = requested["requestUpload"]["upload"]["id"]
-        with path.open("rb") as file:
-            await send_parts(self.client, upload, file, lambda _: None)
-        completion = {"upload": upload, "lease": self.claimed.lease}
-        alias = {"alias": description.alias} if description.alias is not None else {}
-        try:
-            await patiently(lambda: self.client.execute(_COMPLETE, {"input": {**completion, **alias}}))
-        except ApiError as error:
-            if error.code != "BAD_USER_INPUT" or not alias:
-                raise
-            self.warnings.append(Fault("SIDECAR_INVALID", f"{name}: {error.message}", name, "valohai.alias"))
-            await patiently(lambda: self.client.execute(_COMPLETE, {"input": completion}))
-        logbook.status(f"{SHOWN}/outputs/{name}: uploaded, {_in_words(size)}")
-
-
-def _name_of(reference: str, datum: Mapping[str, Any] | None, keep: str) -> str:
-    """What a file is called among its input's: the end of its path, or more of it if directories are kept."""
-    if datum is None:
-        return unquote(PurePosixPath(urlsplit(reference).path).name) or "file"
-    path = str(datum["name"])
-    if datum["origin"] == "ADOPTED" and datum["storageUri"]:
-        path = str(datum["storageUri"]).partition("://")[2].partition("/")[2]
-    if keep == "FULL":
-        return path
-    if keep == "SUFFIX":
-        literal = reference.partition("://")[2].partition("/")[2].partition("*")[0].rpartition("/")[0]
-        return path.removeprefix(f"{literal}/") if literal else path
-    return path.rpartition("/")[2]
-
-
-async def _keep(path: Path, chunks: AsyncIterator[bytes]) -> tuple[int, Digests]:
-    size = 0
-    with Hasher() as hasher, path.open("wb") as file:
-
-        def keep(chunk: bytes) -> None:
-            hasher.update(chunk)
-            file.write(chunk)
-
-        async for chunk in chunks:
-            size += len(chunk)
-            await asyncio.to_thread(keep, chunk)
-        return size, hasher.digests()
-
-
-def _in_words(size: int) -> str:
-    """Such as 28.9 kB."""
-    amount, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
+            yield error

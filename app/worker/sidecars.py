@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 _SUFFIX = ".metadata.json"
 _LINES = "valohai.metadata.jsonl"
 _OWN = "valohai."
+_LARGEST = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ class Sidecars:
     faults: list[Fault] = field(default_factory=list)
 
 
-def read_sidecars(folder: Path) -> Sidecars:
-    """Finds the outputs below a folder and what is said of them. Blocking.
+def read_sidecars(folder: Path, open_file: Callable[[str], BinaryIO]) -> Sidecars:
+    """Finds the outputs below a folder and what is said of them, opening sidecars by `open_file`. Blocking.
 
     Links are no outputs: the command may not be allowed to read what the worker would find behind them.
     """
@@ -58,12 +59,20 @@ def read_sidecars(folder: Path) -> Sidecars:
     sidecars = {name for name in names if name.endswith(_SUFFIX)} | ({_LINES} & set(names))
     found.outputs = {name: Description() for name in names if name not in sidecars}
     for sidecar in sorted(sidecars):
-        if sidecar == _LINES:
-            for number, line in enumerate((folder / sidecar).read_bytes().splitlines(), 1):
+        try:
+            with open_file(sidecar) as file:
+                content = file.read(_LARGEST)
+        except OSError as error:
+            _invalid(found, sidecar, f"it cannot be read: {error.strerror}")
+            continue
+        if len(content) == _LARGEST:
+            _invalid(found, sidecar, f"it has {_LARGEST} bytes or more, which is too much for a sidecar")
+        elif sidecar == _LINES:
+            for number, line in enumerate(content.splitlines(), 1):
                 if line.strip():
                     _read_line(found, said, f"{sidecar}, line {number}", line)
         else:
-            said.setdefault(sidecar.removesuffix(_SUFFIX), []).append((sidecar, (folder / sidecar).read_bytes()))
+            said.setdefault(sidecar.removesuffix(_SUFFIX), []).append((sidecar, content))
     for name, sources in said.items():
         if name not in found.outputs:
             _invalid(found, sources[0][0], f"there is no output {name!r} that it could speak of")

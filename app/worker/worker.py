@@ -13,15 +13,15 @@ import structlog
 from app.client.client import ApiError, Client, UnreachableError
 from app.transfer.fetching import Fetcher, FetchLimits
 from app.transfer.guard import NetworkGuard
-from app.worker.folders import Folders
-from app.worker.process import Account
-from app.worker.run import Claimed, Run
+from app.worker.claimed import Claimed
+from app.worker.run import Machine, Run
 
 log = structlog.get_logger("waymark.worker")
 
 _CLAIM = """mutation($input: ClaimExecutionInput!) { claimExecution(input: $input) { lease leaseSeconds lastLine
     environment { name value } addresses { input position url }
-    execution { id number title step image command parameters timeLimit attempt project { id slug } } } }"""
+    execution { id number title step image command parameters timeLimit attempt project { id slug }
+        mounts { source destination type readOnly } } } }"""
 _IDLE_SECONDS = 1.0
 _AWAY_SECONDS = 5.0
 
@@ -36,7 +36,7 @@ class Worker:
     concurrency: int
     #: Below which each execution gets a folder of its own.
     home: Path
-    account: Account | None
+    machine: Machine
     guard: NetworkGuard
     limits: FetchLimits
 
@@ -59,7 +59,8 @@ class Worker:
     async def _claim(self) -> Claimed | float:
         """An execution; or the seconds to wait before asking again."""
         try:
-            data = await self.client.execute(_CLAIM, {"input": {"worker": self.name, "labels": list(self.labels)}})
+            wanted = {"worker": self.name, "labels": list(self.labels), "imageOnly": not self.machine.processes}
+            data = await self.client.execute(_CLAIM, {"input": wanted})
         except UnreachableError as error:
             log.warning("the server cannot be reached; it is tried again", error=str(error))
             return _AWAY_SECONDS
@@ -83,9 +84,8 @@ class Worker:
     async def _run(self, fetcher: Fetcher, claimed: Claimed) -> None:
         execution = claimed.execution
         log.info("running", execution=execution["number"], project=execution["project"]["slug"])
-        folders = Folders(self.home / f"{execution['id']}-{execution['attempt']}", self.account)
         try:
-            await Run(self.client, fetcher, claimed, folders).run()
+            await Run(self.client, fetcher, claimed, self.machine, self.home).run()
         except Exception:
             # its lease will end, and the execution goes to the next who asks; the others go on
             log.exception("an execution was dropped", execution=execution["number"])

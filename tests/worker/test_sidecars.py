@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from app.worker.outputs import open_below
 from app.worker.sidecars import Description, Sidecars, read_sidecars
 
 
@@ -14,7 +16,7 @@ def _read(folder: Path, **files: str) -> Sidecars:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
-    return read_sidecars(folder)
+    return read_sidecars(folder, partial(open_below, folder))
 
 
 def test_a_sidecar_gives_alias_tags_and_properties_and_is_no_output(tmp_path: Path) -> None:
@@ -109,6 +111,6 @@ def test_a_link_is_no_output_and_nothing_behind_it_is_read(tmp_path: Path) -> No
     (outputs / "a.metadata.json").symlink_to(secret)
     (outputs / "b").symlink_to(secret)
     (outputs / "folder").symlink_to(tmp_path)
-    found = read_sidecars(outputs)
+    found = read_sidecars(outputs, partial(open_below, outputs))
     assert found.outputs == {"a": Description()}
     assert [fault.file for fault in found.faults] == ["a.metadata.json", "b", "folder"]
