@@ -741,8 +741,14 @@ class CreateTaskInput:
     template: CreateExecutionInput = strawberry.field(
         description="What its executions have in common: of the same project, and without an idempotencyKey of its own."
     )
+    task: str | None = strawberry.field(
+        default=UNSET,
+        description="A task of the template's config: its step, its parameter sets (a grid, random values or a list),"
+        " how many run at once and whether a failure stops all, as far as it is not said here.",
+    )
     parameter_sets: list[JSON] = strawberry.field(
-        description="A JSON object for each execution; its values go over the template's parameters."
+        default_factory=list,
+        description="A JSON object for each execution; its values go over the template's parameters.",
     )
     max_concurrent: int | None = strawberry.field(
         default=UNSET,

@@ -36,6 +36,7 @@ from app.domain import (
 from app.domain.access import Scope
 from app.domain.data_stores import store_for_upload
 from app.domain.datums import DatumStatus
+from app.domain.task_plans import TaskPlan, plan_task
 from app.errors import BadUserInputError, ChecksumMismatchError, ForbiddenError, StoreUnavailableError, WrongStateError
 from app.stores.base import StoreError, Unavailable, probe
 from app.transfer.guard import ForbiddenAddressError
@@ -656,7 +657,14 @@ class Mutation:
         context = info.context
         project_id, template = read_id("project", input.project), input.execution_spec()
         parameter_sets: Sequence[object] = input.parameter_sets
+        max_concurrent, on_child_error = given(input.max_concurrent), input.on_child_error
         config, own_commands = given(input.template.config), list[list[str]]()
+        if (name := given(input.task)) is not None:
+            plan = await asyncio.to_thread(_plan, config, name, template.step)
+            template = dataclasses.replace(template, step=plan.step)
+            parameter_sets = parameter_sets or plan.parameter_sets
+            max_concurrent = max_concurrent or plan.max_concurrent
+            on_child_error = tasks.OnChildError.STOP_ALL if plan.stop_all else on_child_error
         if config is not None:
             context.caller.require(Scope.WRITE, project_id)
             template, parameter_sets, own_commands = await asyncio.to_thread(
@@ -677,14 +685,23 @@ class Mutation:
                 parameter_sets,
                 own_commands=own_commands,
                 title=given(input.title),
-                max_concurrent=given(input.max_concurrent),
-                on_child_error=input.on_child_error,
+                max_concurrent=max_concurrent,
+                on_child_error=on_child_error,
                 secrets=context.secrets,
                 claim=claim,
                 found=found,
             )
         _soon_verified(context, found)
         return CreateTaskPayload(task=Task.of(task))
+
+
+def _plan(config: str | None, task: str, step: str | None) -> TaskPlan:
+    if config is None:
+        raise BadUserInputError(f"task is {task!r}, which template.config would have to declare; give that.")
+    plan = plan_task(config, task)
+    if step not in (None, plan.step):
+        raise BadUserInputError(f"Task {task!r} is of step {plan.step!r}, but template.step is {step!r}; leave it out.")
+    return plan
 
 
 async def _find(

@@ -41,6 +41,9 @@ async def _create(
     session: Session,
     command_lines: CommandLines = None,
     config: ConfigFile = None,
+    task: Annotated[
+        str | None, typer.Option(help="A task that the config declares, which says the step and the sets.")
+    ] = None,
     step: Step = None,
     set_: Annotated[
         list[str] | None,
@@ -75,6 +78,7 @@ async def _create(
                 "template": await new_execution(
                     session, command_lines, config, step, inputs, param, environment, secret, image, tag
                 ),
+                "task": task,
                 "parameterSets": parameter_sets,
                 "maxConcurrent": max_concurrent,
                 "onChildError": "STOP_ALL" if stop_on_error else "CONTINUE",

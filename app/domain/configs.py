@@ -128,23 +128,26 @@ def command_of(text: str, step: str, parameters: Mapping[str, Any]) -> tuple[lis
 
 
 def _step(text: str, name: str | None) -> Step:
-    config = _parse(text)
+    config = parse_config(text)
     if name is None and len(config.steps) == 1:
         return next(iter(config.steps.values()))
     if name is None:
         raise BadUserInputError(f"config has {len(config.steps)} steps; name one as step: {', '.join(config.steps)}.")
     if name not in config.steps:
-        for kind in ("pipelines", "endpoints", "tasks"):
+        for kind in ("pipelines", "endpoints"):
             if name in getattr(config, kind):
                 raise BadUserInputError(
-                    f"{name!r} is one of the config's {kind}, which cannot be run yet; only steps can."
+                    f"{name!r} is one of the config's {kind}, which cannot be run yet; only steps and tasks can."
                 )
+        if name in config.tasks:
+            raise BadUserInputError(f"{name!r} is one of the config's tasks; createTask makes its executions.")
         raise BadUserInputError(f"config has no step {name!r}; it has: {', '.join(config.steps) or 'none'}.")
     return config.steps[name]
 
 
 @lru_cache(maxsize=16)
-def _parse(text: str) -> ParsedConfig:
+def parse_config(text: str) -> ParsedConfig:
+    """A valohai.yaml, as its own package reads it. Blocking for a while."""
     if len(text) > _LONGEST:
         raise BadUserInputError(f"config has {len(text)} characters; expected at most {_LONGEST}.")
     try:

@@ -16,10 +16,9 @@ from app.domain.executions import ExecutionSpec, ExecutionStatus, create_executi
 from app.domain.idempotency import Claim
 from app.domain.paging import Listing, Order
 from app.domain.secrets import SecretBox
+from app.domain.task_plans import MOST_SETS
 from app.domain.validation import require_object, require_text
 from app.errors import BadUserInputError, NotFoundError
-
-_MOST_SETS = 10_000
 
 
 class TaskStatus(StrEnum):
@@ -122,8 +121,8 @@ async def create_task(
         require_text("title", title, longest=1024)
     if max_concurrent is not None and max_concurrent < 1:
         raise BadUserInputError(f"maxConcurrent is {max_concurrent}; expected a number from 1.")
-    if not 1 <= len(parameter_sets) <= _MOST_SETS:
-        raise BadUserInputError(f"parameterSets has {len(parameter_sets)} entries; expected 1 to {_MOST_SETS}.")
+    if not 1 <= len(parameter_sets) <= MOST_SETS:
+        raise BadUserInputError(f"parameterSets has {len(parameter_sets)} entries; expected 1 to {MOST_SETS}.")
     checked = [require_object(f"parameterSets[{place}]", each) for place, each in enumerate(parameter_sets)]
     row = await _CREATE.fetchrow(
         connection,

@@ -151,3 +151,55 @@ async def test_a_tasks_executions_have_each_their_own_command(server: LiveServer
     assert "parameterSets[1]: Parameter 'lr'" in str(await server.fails(_TASK, i=wrong))
     apart = {**values, "parameterSets": [{"name": "train"}, {"name": "test"}]}
     assert "depend on parameters" in str(await server.fails(_TASK, i=apart))
+
+
+_WITH_TASK = f"""{_YAML}
+- task:
+    name: Learning rates
+    step: Train Model
+    on-child-error: stop-all-and-error
+    maximum-queued-executions: 1
+    parameters:
+      - {{name: lr, style: multiple, rules: {{items: [0.1, 0.2]}}}}
+      - {{name: epochs, style: linear, rules: {{start: 1, end: 2, step: 1}}}}
+"""
+
+
+async def test_a_task_that_the_config_declares_makes_its_executions(server: LiveServer) -> None:
+    await _push(server, b"images", alias="train-images")
+    project = await server.project_id()
+    template = {"project": project, "config": _WITH_TASK}
+    values = {"project": project, "template": template, "task": "Learning rates"}
+    made = (await server.run(_TASK, i=values))["createTask"]["task"]["executions"]["nodes"]
+    pairs = [(each["parameters"]["lr"], each["parameters"]["epochs"]) for each in made]
+    assert pairs == [(0.1, 1), (0.1, 2), (0.2, 1), (0.2, 2)]
+    assert made[0]["command"][0].startswith("python train.py --lr=0.1 --epochs=1")
+    states = await server.run(
+        "query($p: ID!) { project(id: $p) { executions(first: 9) { nodes { step status } } } }", p=project
+    )
+    statuses = [each["status"] for each in states["project"]["executions"]["nodes"]]
+    assert sorted(statuses) == ["CREATED", "CREATED", "CREATED", "QUEUED"]
+    # what is given wins
+    own = (await server.run(_TASK, i={**values, "parameterSets": [{"lr": 0.3, "epochs": 9}]}))["createTask"]["task"]
+    assert [each["parameters"]["lr"] for each in own["executions"]["nodes"]] == [0.3]
+
+
+@pytest.mark.parametrize(
+    ("task", "template", "said"),
+    [
+        ("gone", {"config": _WITH_TASK}, "it has: Learning rates"),
+        ("Learning rates", {"command": ["true"]}, "template.config"),
+        ("Learning rates", {"config": _WITH_TASK, "step": "other"}, "leave it out"),
+        (None, {"config": _WITH_TASK, "step": "Learning rates"}, "createTask makes"),
+        (None, {"config": _WITH_TASK, "step": "Train Model"}, "parameterSets has 0 entries"),
+    ],
+)
+async def test_what_is_wrong_with_a_task_is_said(
+    server: LiveServer, task: str | None, template: dict[str, Any], said: str
+) -> None:
+    await _push(server, b"images", alias="train-images")
+    project = await server.project_id()
+    parameters = {"epochs": 1} if template.get("step") == "Train Model" else {}
+    template = {"project": project, "parameters": parameters, **template}
+    error = await server.fails(_TASK, i={"project": project, "template": template, "task": task})
+    assert (error.code, said in str(error)) == ("BAD_USER_INPUT", True), error
