@@ -27,8 +27,9 @@ lock: .venv/installed  ## resolves the newest dependencies that pyproject.toml a
 test-keystone: .venv/installed .venv-keystone/installed  ## Swift behind Keystone, which is too large for every run
 	$(BIN)/pytest tests/stores/behind_keystone.py
 
-bench: .venv/installed
+bench: .venv/installed  ## what requests cost; then 10,000 executions, whose workers and server are killed at random
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.queue
 
 bench-stores: .venv/installed  ## files to and from every store, beside the vendors' own libraries
 	$(BIN)/python -m benchmarks.stores

@@ -63,15 +63,16 @@ class Report:
         )
 
 
-class _Server:
+class KilledServer:
     """A server that is started again whenever its supervisor was killed."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, **environment: str) -> None:
         self.data_dir = data_dir
+        self._environment = environment
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        process = start(self.data_dir, WAYMARK_LOG_LEVEL="ERROR")
+        process = start(self.data_dir, WAYMARK_LOG_LEVEL="ERROR", **self._environment)
         wait_until_ready(process, self.data_dir)
         return process
 
@@ -99,7 +100,7 @@ class _Server:
 
 
 async def run(home: Path, seconds: float) -> Report:
-    server = _Server(home / "data")
+    server = KilledServer(home / "data")
     report = Report()
     try:
         project, files = await _fill(home)

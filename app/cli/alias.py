@@ -14,7 +14,10 @@ from app.client.client import ApiError, UnreachableError
 group = typer.Typer(help="Aliases: mutable names for immutable files, and their history.", no_args_is_help=True)
 
 ALIAS = "id name uri version updatedAt deletedAt datum { id name size }"
-CHANGE = "version kind at via reason rolledBackTo changeSet from { id name } to { id name } actor { name }"
+CHANGE = (
+    "version kind at via reason rolledBackTo changeSet from { id name } to { id name } actor { name }"
+    " execution { id number }"
+)
 
 _PAUSE_SECONDS = 1
 
@@ -167,7 +170,7 @@ async def _history(session: Session, name: Name, limit: Limit = 50) -> None:
                     c["from"] and c["from"]["name"],
                     c["to"] and c["to"]["name"],
                     c["actor"] and c["actor"]["name"],
-                    c["via"],
+                    _way(c),
                     c["reason"],
                 ]
                 for c in found
@@ -213,8 +216,12 @@ def _sentence(change: dict[str, Any]) -> str:
     why = f": {change['reason']}" if change["reason"] else ""
     return (
         f"{change['at']} {change['alias']['name']} version {change['version']} {change['kind']} {' → '.join(ways)}"
-        f" by {by} via {change['via']}{why}"
+        f" by {by} via {_way(change)}{why}"
     )
+
+
+def _way(change: dict[str, Any]) -> str:
+    return f"execution {change['execution']['number']}" if change["execution"] else str(change["via"])
 
 
 @command(group, "resolve")

@@ -43,7 +43,7 @@ def plan_task(text: str, name: str) -> TaskPlan:
     ):
         if given:
             raise BadUserInputError(
-                f"Task {name!r} has {called}, which cannot be run yet; grid_search, random_search and manual_search can."
+                f"Task {name!r} has {called}, which cannot be run yet; grid, random and manual searches can."
             )
     try:
         sets = _SETS[task.type](task)
