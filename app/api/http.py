@@ -121,6 +121,9 @@ class GraphQLView(GraphQL["Context | Handshake", None]):
         request = Request(scope, receive=self._limited(receive))
         try:
             response = await self._respond(request)
+        except ClientDisconnect:
+            log.info("a client went away before its request was whole")
+            return
         except ViewError as error:
             response = _view_failure(error)
         except UnauthenticatedError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
@@ -87,6 +88,22 @@ async def test_a_body_over_the_limit_is_refused(server: LiveServer) -> None:
         session.post(f"{server.url}/graphql", data=io.BytesIO(b"x" * 3_000_000), headers=headers) as response,
     ):
         assert response.status == 413
+
+
+async def test_a_client_that_goes_away_in_the_middle_of_its_request_is_no_error(
+    server: LiveServer, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = urlsplit(server.url)
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    headers = f"Authorization: Bearer {server.token}\r\nContent-Type: application/json\r\nContent-Length: 100"
+    writer.write(f'POST /graphql HTTP/1.1\r\nHost: test\r\n{headers}\r\n\r\n{{"query": '.encode())
+    await writer.drain()
+    await asyncio.sleep(0.1)
+    writer.close()
+    async with asyncio.timeout(5):
+        while "went away" not in capsys.readouterr().out:
+            await asyncio.sleep(0.02)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_get_never_mutates(server: LiveServer) -> None:
