@@ -84,12 +84,17 @@ _STOP = Statement(f"""
     WHERE id = :id RETURNING {_EXECUTION}
 """)
 
-# the line is the newest of its log: nobody else may write one now
+_LATE = Statement("""
+    SELECT id FROM execution
+    WHERE status IN ('STARTED', 'STOPPING') AND leased_until < clock_timestamp()
+    ORDER BY id LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
+""")
+
+# The line is the newest of its log: nobody else may write one now. (In the statement that takes the locks, another
+# sweep's line could be missing from the snapshot.)
 _SWEEP = Statement(f"""
     WITH late AS (
-        SELECT id, worker FROM execution
-        WHERE status IN ('STARTED', 'STOPPING') AND leased_until < clock_timestamp()
-        ORDER BY id LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
+        SELECT id, worker FROM execution WHERE id = ANY(:ids ::uuid[])
     ), swept AS (
         UPDATE execution SET lease = NULL, leased_until = NULL, feed_position = DEFAULT,
             status = CASE WHEN status = 'STOPPING' THEN 'STOPPED' WHEN attempt < {MOST_ATTEMPTS} THEN 'QUEUED'
@@ -206,7 +211,10 @@ async def stop_execution(connection: Connection, execution_id: UUID) -> Executio
 
 async def sweep(connection: Connection) -> int:
     """Takes executions from workers that have not been heard of; returns how many."""
-    swept = [Execution(*row) for row in await _SWEEP.fetch(connection)]
+    late = [row["id"] for row in await _LATE.fetch(connection)]
+    if not late:
+        return 0
+    swept = [Execution(*row) for row in await _SWEEP.fetch(connection, ids=late)]
     for execution in swept:
         if execution.task_id is not None and execution.status != ExecutionStatus.QUEUED:
             await tasks.go_on(connection, execution.task_id, failed=execution.status == ExecutionStatus.ERROR)
