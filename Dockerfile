@@ -3,6 +3,7 @@ FROM python:3.11-slim AS build
 WORKDIR /source
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 RUN python -m venv /opt/waymark && /opt/waymark/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY hatch_build.py .
 COPY app app
 RUN /opt/waymark/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 

@@ -1,13 +1,15 @@
 # Everything runs in .venv, which the first target makes from requirements.lock.
 PYTHON ?= python3
 BIN := .venv/bin
+CONSOLE := app/console/static/index.html
+CONSOLE_SOURCES := $(shell find app/console -not -path '*/node_modules/*' -not -path '*/static/*' -type f) hatch_build.py
 
-.PHONY: serve test lint schema lock test-keystone bench bench-stores kill-test fuzz
+.PHONY: serve test lint console schema lock test-keystone bench bench-stores kill-test fuzz
 
-serve: .venv/installed  ## the server on an embedded PostgreSQL and a local-folder store
+serve: .venv/installed $(CONSOLE)  ## the server on an embedded PostgreSQL and a local-folder store
 	$(BIN)/waymark serve
 
-test: .venv/installed lint  ## lint, types, floors and every test
+test: .venv/installed lint $(CONSOLE)  ## lint, types, floors and every test
 	$(BIN)/pytest -n 2
 
 lint: .venv/installed
@@ -15,7 +17,13 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python hatch_build.py --check
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+console: $(CONSOLE)  ## builds the web console
+
+$(CONSOLE): .venv/installed $(CONSOLE_SOURCES)
+	$(BIN)/python hatch_build.py
 
 schema: .venv/installed  ## prints the schema that the code has now
 	$(BIN)/python -m app.api.schema > schema.graphql

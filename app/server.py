@@ -29,7 +29,8 @@ from starlette.middleware import Middleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
-from app.api import links
+from app.api import links, sessions
+from app.api.console import console_routes
 from app.api.http import HEALTH_ROUTES, RequestLog, graphql_routes
 from app.api.services import Services
 from app.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
@@ -83,7 +84,13 @@ def create_app(settings: Settings, *, prepare_connection: Prepare = prepare) -> 
             yield {"closing": services.closing}
 
     return Starlette(
-        routes=[*graphql_routes(settings), *links.ROUTES, *HEALTH_ROUTES],
+        routes=[
+            *graphql_routes(settings),
+            *links.ROUTES,
+            *HEALTH_ROUTES,
+            *sessions.ROUTES,
+            *console_routes(settings),
+        ],
         middleware=[Middleware(RequestLog)],
         exception_handlers={HTTPException: links.refuse, 500: links.refuse},
         lifespan=lifespan,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
@@ -108,6 +109,8 @@ class Settings:
     local_worker: bool = True
     #: Whom it runs commands as; `nobody` if root serves and this is not set.
     local_worker_user: str | None = None
+    #: Where the console may send files besides this server: the origins of stores, such as https://bucket.example.
+    upload_origins: tuple[str, ...] = ()
     log_level: str = "INFO"
     log_format: str = "text"
 
@@ -232,6 +235,13 @@ def _folders(text: str) -> tuple[Path, ...]:
     return folders
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(text.split())
+    if not all(re.fullmatch(r"https?://[A-Za-z0-9.:*\[\]-]+", origin) for origin in origins):
+        raise ValueError("expected origins such as https://bucket.s3.eu-north-1.amazonaws.com, parted by spaces")
+    return origins
+
+
 def _flag(text: str) -> bool:
     if text not in ("0", "1"):
         raise ValueError("expected 0 or 1")
@@ -258,6 +268,7 @@ _READERS: dict[str, Any] = {
     "ambient_credentials": _flag,
     "local_worker": _flag,
     "local_worker_user": str,
+    "upload_origins": _origins,
     "log_level": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
     "log_format": _one_of("text", "json"),
 }

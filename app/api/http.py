@@ -38,13 +38,11 @@ from app.api.context import Context
 from app.api.limits import NOTHING
 from app.api.schema import make_schema
 from app.api.services import Services
+from app.api.sessions import authenticated
 from app.api.websocket import Handshake, TransportHandler, WebSocketAdapter, until
-from app.domain.access import Caller, Via
-from app.domain.tokens import authenticate
 from app.domain.transactions import reading
 from app.errors import (
     AppError,
-    BadUserInputError,
     LimitExceededError,
     StoreUnavailableError,
     UnauthenticatedError,
@@ -77,7 +75,8 @@ pre { overflow-x: auto; padding: 1rem; border: 1px solid #8888; border-radius: .
   -H "Authorization: Bearer $TOKEN" \\
   -H "Content-Type: application/json" \\
   -d '{"query": "{ viewer { name projects { nodes { slug } } } }"}'</pre>
-<p>Introspection tells the whole schema, with a description of every field. On the server's own machine,
+<p><a href="/graphiql">GraphiQL</a> lets you write them here. Introspection tells the whole schema, with a description
+of every field. On the server's own machine,
 <code>waymark query '{ viewer { name } }'</code> needs no token.</p>
 </html>
 """
@@ -180,7 +179,7 @@ class GraphQLView(GraphQL["Context | Handshake", None]):
         """The context of one operation; who sends it is found out anew each time."""
         connection = request.websocket if isinstance(request, Handshake) else request
         services: Services = connection.app.state.services
-        caller = await _authenticated(services, request.headers)
+        caller = await authenticated(services, connection, request.headers)
         structlog.contextvars.bind_contextvars(actor=caller.name)
         base_url = str(connection.base_url).rstrip("/").replace("ws", "http", 1)
         return Context(services, caller, services.settings.public_url or base_url)
@@ -350,17 +349,6 @@ def _failure(status: int, message: str, extensions: Mapping[str, object] | None 
     if extensions:
         error["extensions"] = dict(extensions)
     return JSONResponse({"errors": [error]}, status_code=status)
-
-
-async def _authenticated(services: Services, headers: Headers) -> Caller:
-    scheme, _, secret = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not secret.strip():
-        raise UnauthenticatedError("This needs a token: send Authorization: Bearer <token>.")
-    via = headers.get("x-waymark-via", Via.API).upper()
-    if via not in (Via.API, Via.CLI, Via.CONSOLE):
-        raise BadUserInputError(f"X-Waymark-Via is {via[:40]!r}; expected API, CLI or CONSOLE.")
-    async with reading(services.pool) as connection:
-        return await authenticate(connection, secret.strip(), Via(via))
 
 
 def graphql_routes(settings: Settings) -> list[BaseRoute]:

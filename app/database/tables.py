@@ -111,6 +111,21 @@ token = Table(
     Index(None, "actor_id"),
 )
 
+#: People in the console: a secret of the session stands for the token. That of a link is good for one session.
+session = Table(
+    "session",
+    metadata,
+    _id(),
+    Column("token_id", Uuid, ForeignKey("token.id"), nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("is_link", BOOLEAN, nullable=False),
+    _moment(),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("secret_hash"),
+    Index(None, "expires_at"),
+)
+
 project = Table(
     "project",
     metadata,

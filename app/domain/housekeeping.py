@@ -13,6 +13,7 @@ from app.domain.data_stores import load_data_stores
 from app.domain.datums import Datum
 from app.domain.idempotency import forget_old_claims
 from app.domain.secrets import SecretBox
+from app.domain.sessions import forget_old_sessions
 from app.domain.transactions import reading, writing
 from app.domain.uploads import expire_uploads
 from app.errors import StoreUnavailableError
@@ -47,6 +48,7 @@ async def keep_house_once(pool: Pool, stores: StoreRegistry, secrets: SecretBox)
         if swept := await leases.sweep(connection):
             log.warning("workers are gone; their executions were taken from them", count=swept)
         await forget_old_claims(connection)
+        await forget_old_sessions(connection)
     while True:
         async with writing(pool) as connection:
             due = await deletions.claim_due(connection)

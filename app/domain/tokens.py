@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from app.database.statements import Connection, Statement, columns
@@ -91,12 +92,18 @@ async def authenticate(connection: Connection, secret: str, via: Via) -> Caller:
     row = await _AUTHENTICATE.fetchrow(connection, secret_hash=token_hash(secret))
     if row is None:
         raise UnauthenticatedError("This token is unknown, revoked or expired.")
+    return caller_of(row, via)
+
+
+def caller_of(row: Iterable[Any], via: Via) -> Caller:
+    """The caller that a token's row tells of: its id, that of its actor, the actor's name, scopes and projects."""
+    token_id, actor_id, name, scopes, project_ids = row
     return Caller(
-        token_id=row["id"],
-        actor_id=row["actor_id"],
-        name=row["name"],
-        scopes=frozenset(Scope(scope) for scope in row["scopes"]),
-        project_ids=None if row["project_ids"] is None else frozenset(row["project_ids"]),
+        token_id=token_id,
+        actor_id=actor_id,
+        name=name,
+        scopes=frozenset(Scope(scope) for scope in scopes),
+        project_ids=None if project_ids is None else frozenset(project_ids),
         via=via,
     )
 

@@ -31,5 +31,5 @@ async def test_servers_that_start_at_once_migrate_once(postgres: EmbeddedPostgre
     url = postgres.url("raced")
     await asyncio.gather(*(migrate(url) for _ in range(4)))
     connection = await asyncpg.connect(url)
-    assert await connection.fetchval("SELECT array_agg(version_num) FROM alembic_version") == ["0008"]
+    assert await connection.fetchval("SELECT array_agg(version_num) FROM alembic_version") == ["0009"]
     await connection.close()

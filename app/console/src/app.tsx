@@ -1,0 +1,153 @@
+/** The console: who is signed in, the project at hand, and the view that the address names. */
+import { lazy, Suspense, useCallback, useEffect, useState } from "react";
+import { Link, Redirect, Route, Switch, useLocation, useParams } from "wouter";
+import { ask, onSignedOut, signOut, type Failure } from "./api.ts";
+import { asFailure } from "./parts/loading.ts";
+import { Empty, Loading, Problem } from "./parts/ui.tsx";
+import { AliasPage } from "./pages/alias.tsx";
+import { AliasesPage } from "./pages/aliases.tsx";
+import { DataPage } from "./pages/data.tsx";
+import { DatumPage } from "./pages/datum.tsx";
+import { ExecutionPage } from "./pages/execution.tsx";
+import { ExecutionsPage } from "./pages/executions.tsx";
+import { NewExecutionPage } from "./pages/new-execution.tsx";
+import { SignInPage } from "./pages/sign-in.tsx";
+import { StoresPage } from "./pages/stores.tsx";
+import { TokensPage } from "./pages/tokens.tsx";
+import { ProjectContext, VIEWER, ViewerContext, useViewer, type Viewer } from "./session.ts";
+
+const LineagePage = lazy(() => import("./pages/lineage.tsx"));
+
+export function App() {
+  const [location, navigate] = useLocation();
+  const [viewer, setViewer] = useState<Viewer | null>();
+  const [failure, setFailure] = useState<Failure>();
+
+  const load = useCallback(() => {
+    setFailure(undefined);
+    ask(VIEWER, {}).then(
+      (data) => setViewer(data.viewer),
+      (error: unknown) => {
+        const failed = asFailure(error);
+        if (failed.code === "UNAUTHENTICATED") setViewer(null);
+        else setFailure(failed);
+      },
+    );
+  }, []);
+  useEffect(() => {
+    onSignedOut(() => setViewer(null));
+    load();
+  }, [load]);
+
+  if (failure) return <main className="narrow"><Problem failure={failure} retry={load} /></main>;
+  if (viewer === undefined) return <main className="narrow"><Loading what="Waymark" /></main>;
+  if (viewer === null) return <SignInPage signedIn={() => { load(); if (location === "/sign-in") navigate("/"); }} />;
+  const leave = () => void signOut().then(() => setViewer(null));
+  return (
+    <ViewerContext value={viewer}>
+      <a className="skip" href="#content">Skip to the content</a>
+      <Switch>
+        <Route path="/projects/:slug/*?">{() => <InProject leave={leave} />}</Route>
+        <Route path="/tokens">
+          <Frame leave={leave}><TokensPage /></Frame>
+        </Route>
+        <Route>{() => <First />}</Route>
+      </Switch>
+    </ViewerContext>
+  );
+}
+
+function First() {
+  const { projects } = useViewer();
+  const [first] = projects.nodes;
+  if (first) return <Redirect href={`/projects/${first.slug}/aliases`} replace />;
+  return (
+    <main className="narrow">
+      <Empty title="You see no project yet">
+        <p>Make one with <code>waymark project create</code>, or ask for a token that sees one.</p>
+      </Empty>
+    </main>
+  );
+}
+
+function InProject({ leave }: { leave: () => void }) {
+  const { slug = "" } = useParams<{ slug: string }>();
+  const viewer = useViewer();
+  const project = viewer.projects.nodes.find((each) => each.slug === slug);
+  if (!project)
+    return (
+      <Frame leave={leave}>
+        <Empty title={`There is no project ${slug} that you may see`}>
+          <Link href="/">To the projects that you may see</Link>
+        </Empty>
+      </Frame>
+    );
+  return (
+    <ProjectContext value={project}>
+      <Frame slug={slug} leave={leave}>
+        <Suspense fallback={<Loading what="the view" />}>
+          <Switch>
+            <Route path="/projects/:slug/aliases" component={AliasesPage} />
+            <Route path="/projects/:slug/aliases/:name" component={AliasPage} />
+            <Route path="/projects/:slug/data" component={DataPage} />
+            <Route path="/projects/:slug/data/:id" component={DatumPage} />
+            <Route path="/projects/:slug/executions" component={ExecutionsPage} />
+            <Route path="/projects/:slug/executions/new" component={NewExecutionPage} />
+            <Route path="/projects/:slug/executions/:number" component={ExecutionPage} />
+            <Route path="/projects/:slug/lineage/:kind/:id" component={LineagePage} />
+            <Route path="/projects/:slug/stores" component={StoresPage} />
+            <Route path="/projects/:slug">{() => <Redirect href={`/projects/${slug}/aliases`} replace />}</Route>
+            <Route>
+              <Empty title="There is no such view"><Link href={`/projects/${slug}/aliases`}>To the aliases</Link></Empty>
+            </Route>
+          </Switch>
+        </Suspense>
+      </Frame>
+    </ProjectContext>
+  );
+}
+
+const sections = [
+  ["aliases", "Aliases"],
+  ["data", "Data"],
+  ["executions", "Executions"],
+  ["stores", "Stores"],
+] as const;
+
+function Frame({ slug, leave, children }: { slug?: string; leave: () => void; children: React.ReactNode }) {
+  const viewer = useViewer();
+  const [location, navigate] = useLocation();
+  const at = slug ?? viewer.projects.nodes[0]?.slug;
+  const current = (path: string) => (location.startsWith(path) ? ({ "aria-current": "page" } as const) : {});
+  return (
+    <>
+      <header className="frame">
+        <Link href="/" className="brand">Waymark</Link>
+        {viewer.projects.nodes.length > 0 && (
+          <select
+            aria-label="Project"
+            value={slug ?? ""}
+            onChange={(event) => navigate(`/projects/${event.target.value}/aliases`)}
+          >
+            {!slug && <option value="">Project …</option>}
+            {viewer.projects.nodes.map((each) => (
+              <option key={each.id} value={each.slug}>{each.name}</option>
+            ))}
+          </select>
+        )}
+        <nav aria-label="Views">
+          {at && sections.map(([path, name]) => (
+            <Link key={path} href={`/projects/${at}/${path}`} {...current(`/projects/${at}/${path}`)}>{name}</Link>
+          ))}
+          <Link href="/tokens" {...current("/tokens")}>Tokens</Link>
+          <a href="/graphiql">GraphiQL</a>
+        </nav>
+        <span className="who">
+          {viewer.name}{" "}
+          <button type="button" className="small" onClick={leave}>Sign out</button>
+        </span>
+      </header>
+      <main id="content" tabIndex={-1}>{children}</main>
+    </>
+  );
+}

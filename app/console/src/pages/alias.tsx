@@ -1,0 +1,226 @@
+import { useEffect, useState } from "react";
+import { useParams } from "wouter";
+import { ask, client } from "../api.ts";
+import { graphql, readFragment, type ResultOf } from "../graphql.ts";
+import { Comparison, FILE, type Found } from "../parts/files.tsx";
+import { useLoaded, usePages } from "../parts/loading.ts";
+import { MoveDialog } from "../parts/move.tsx";
+import { Copy, DatumLink, Dialog, Empty, ExecutionLink, Field, Loading, More, Problem, Size, Time } from "../parts/ui.tsx";
+import { may, useProject, useViewer } from "../session.ts";
+import { CHANGED } from "./aliases.tsx";
+
+const CHANGE = graphql(
+  `
+    fragment Change on AliasHistory {
+      id
+      version
+      kind
+      at
+      via
+      reason
+      rolledBackTo
+      from {
+        id
+        name
+      }
+      to {
+        ...File
+        id
+        name
+        size
+        status
+      }
+      actor {
+        name
+      }
+      execution {
+        number
+        title
+        step
+      }
+    }
+  `,
+  [FILE],
+);
+
+const ALIAS = graphql(
+  `
+    query Alias($project: ID!, $name: String!) {
+      project(id: $project) {
+        alias(name: $name, includeDeleted: true) {
+          id
+          name
+          uri
+          version
+          updatedAt
+          deletedAt
+          datum {
+            id
+            name
+            size
+          }
+        }
+      }
+    }
+  `,
+);
+
+const HISTORY = graphql(
+  `
+    query AliasHistory($project: ID!, $name: String!, $after: String) {
+      project(id: $project) {
+        alias(name: $name, includeDeleted: true) {
+          history(first: 30, after: $after) {
+            nodes {
+              ...Change
+            }
+            pageInfo {
+              hasNextPage
+              endCursor
+            }
+          }
+        }
+      }
+    }
+  `,
+  [CHANGE],
+);
+
+const AS_OF = graphql(
+  `
+    query AsOf($project: ID!, $name: String!, $at: DateTime!) {
+      project(id: $project) {
+        alias(name: $name, includeDeleted: true) {
+          asOf(at: $at) {
+            ...Change
+          }
+        }
+      }
+    }
+  `,
+  [CHANGE],
+);
+
+type Change = ResultOf<typeof CHANGE>;
+
+export function AliasPage() {
+  const { name: encoded = "" } = useParams<{ name: string }>();
+  const name = decodeURIComponent(encoded);
+  const project = useProject();
+  const viewer = useViewer();
+  const [moving, setMoving] = useState<{ target?: Found; reason?: string }>();
+  const [compared, setCompared] = useState<readonly Change[]>([]);
+  const [comparing, setComparing] = useState(false);
+  const own = { project: project.id, name };
+  const alias = useLoaded(async () => (await ask(ALIAS, own)).project?.alias ?? null, `${project.id} ${name}`);
+  const history = usePages(async (after) => {
+    const found = (await ask(HISTORY, { ...own, after })).project?.alias?.history;
+    return {
+      nodes: found?.nodes.map((each) => readFragment(CHANGE, each)) ?? [],
+      pageInfo: found?.pageInfo ?? { hasNextPage: false, endCursor: null },
+    };
+  }, `${project.id} ${name}`);
+
+  const [reloadAlias, reloadHistory] = [alias.reload, history.reload];
+  useEffect(
+    () =>
+      client.subscription(CHANGED, { project: project.id, names: [name] }).subscribe((event) => {
+        if (event.data) {
+          reloadAlias();
+          reloadHistory();
+        }
+      }).unsubscribe,
+    [project.id, name, reloadAlias, reloadHistory],
+  );
+
+  if (alias.failure && !alias.data) return <Problem failure={alias.failure} retry={alias.reload} />;
+  if (alias.data === undefined) return <Loading what={name} />;
+  if (alias.data === null)
+    return <Empty title={`There is no alias ${name}`}><p>Create it in the list of aliases, or with <code>waymark alias set {name} …</code></p></Empty>;
+  const { data } = alias;
+  const mayWrite = may(viewer, "WRITE");
+  const toggle = (change: Change) =>
+    setCompared((before) => (before.some((each) => each.id === change.id) ? before.filter((each) => each.id !== change.id) : [...before.slice(-1), change]));
+  const back = (change: Change) => {
+    const file = change.to && readFragment(FILE, change.to);
+    if (file) setMoving({ target: { reference: file.id, alias: null, file }, reason: `back to version ${change.version}` });
+  };
+  return (
+    <>
+      <div className="title">
+        <h1>{data.name}</h1>
+        <span className="quiet"><code>{data.uri}</code> <Copy text={data.uri} what="the link" /></span>
+        {mayWrite && <button type="button" className="primary" onClick={() => setMoving({})}>Move</button>}
+      </div>
+      <p className="now">
+        {data.datum ? (
+          <>Points at <DatumLink slug={project.slug} datum={data.datum} /> (<Size bytes={data.datum.size} />), version {data.version}, since <Time at={data.updatedAt} exact />.</>
+        ) : (
+          <>Points nowhere: it was deleted <Time at={data.deletedAt ?? data.updatedAt} />.</>
+        )}
+      </p>
+      <AsOf name={name} />
+      <div className="title">
+        <h2>History</h2>
+        <button type="button" disabled={compared.length !== 2} onClick={() => setComparing(true)}>
+          {compared.length === 2 ? "Compare the two" : `Compare: choose ${2 - compared.length} more`}
+        </button>
+      </div>
+      {history.failure && <Problem failure={history.failure} retry={history.reload} />}
+      <ol className="timeline" aria-label="History, the newest first">
+        {history.items.map((change) => (
+          <li key={change.id} className={`change-${change.kind.toLowerCase()}`}>
+            <p className="change">
+              <strong>Version {change.version}</strong> <span className="badge">{change.kind.replace("_", " ").toLowerCase()}{change.rolledBackTo ? ` to ${change.rolledBackTo}` : ""}</span>{" "}
+              <DatumLink slug={project.slug} datum={change.from} /> → <DatumLink slug={project.slug} datum={change.to} />
+            </p>
+            <p className="quiet">
+              <Time at={change.at} exact /> · {change.actor?.name ?? "nobody"} · {change.execution ? <ExecutionLink slug={project.slug} execution={change.execution} /> : change.via}
+              {change.reason && <> · “{change.reason}”</>}
+            </p>
+            <p className="actions">
+              <label><input type="checkbox" checked={compared.some((each) => each.id === change.id)} onChange={() => toggle(change)} /> Compare</label>
+              {mayWrite && change.to && change.to.id !== data.datum?.id && (
+                <button type="button" className="small" onClick={() => back(change)}>Point back here</button>
+              )}
+            </p>
+          </li>
+        ))}
+      </ol>
+      {history.loading && <Loading what="its history" />}
+      <More hasMore={history.hasMore && history.items.length > 0} more={history.more} />
+      {moving && <MoveDialog names={[name]} {...moving} close={() => setMoving(undefined)} moved={() => { alias.reload(); history.reload(); }} />}
+      {comparing && compared[0] && compared[1] && (
+        <Dialog title={`Versions ${compared[0].version} and ${compared[1].version}`} close={() => setComparing(false)}>
+          <Comparison
+            slug={project.slug}
+            sides={[{ title: `Version ${compared[0].version}`, file: compared[0].to }, { title: `Version ${compared[1].version}`, file: compared[1].to }]}
+          />
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+function AsOf({ name }: { name: string }) {
+  const project = useProject();
+  const [at, setAt] = useState("");
+  const instant = at && !Number.isNaN(Date.parse(at)) ? new Date(at).toISOString() : "";
+  const found = useLoaded(async () => {
+    if (!instant) return null;
+    const answer = (await ask(AS_OF, { project: project.id, name, at: instant })).project?.alias?.asOf;
+    return answer ? readFragment(CHANGE, answer) : null;
+  }, `${project.id} ${name} ${instant}`);
+  return (
+    <section className="as-of" aria-label="As of">
+      <Field label="As of" hint="Where it pointed then, in this machine's time zone.">
+        {(id, hint) => <input id={id} aria-describedby={hint} type="datetime-local" step="1" value={at} onChange={(event) => setAt(event.target.value)} />}
+      </Field>
+      {instant && found.failure && <Problem failure={found.failure} />}
+      {instant && found.data && (
+        <p role="status">It pointed at <DatumLink slug={project.slug} datum={found.data.to} />: version {found.data.version}, since <Time at={found.data.at} exact />.</p>
+      )}
+      {instant && found.data === null && <p role="status">It did not exist yet.</p>}
+    </section>
+  );
+}

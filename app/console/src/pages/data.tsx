@@ -1,0 +1,197 @@
+import { useWindowVirtualizer } from "@tanstack/react-virtual";
+import { useEffect, useRef, useState, type DragEvent } from "react";
+import { useSearchParams } from "wouter";
+import { ask } from "../api.ts";
+import { graphql } from "../graphql.ts";
+import { asInput, readFilter, splitProperty, writeFilter, type DataFilter } from "../parts/filter.ts";
+import { useLoaded, usePages, useSettled } from "../parts/loading.ts";
+import { DatumLink, Empty, Field, Loading, Problem, Size, Tags, Time } from "../parts/ui.tsx";
+import { Sendings, useUploads } from "../parts/uploads.tsx";
+import { may, useProject, useViewer } from "../session.ts";
+
+const LIST = graphql(`
+  query Data($project: ID!, $filter: DatumFilter!, $after: String) {
+    project(id: $project) {
+      data(filter: $filter, first: 100, after: $after) {
+        nodes {
+          id
+          name
+          size
+          origin
+          tags
+          createdAt
+        }
+        pageInfo {
+          hasNextPage
+          endCursor
+        }
+      }
+    }
+  }
+`);
+
+const STORES = graphql(`
+  query StoresForFilter($project: ID!) {
+    project(id: $project) {
+      stores {
+        id
+        name
+      }
+    }
+  }
+`);
+
+const ROW_HEIGHT = 44;
+
+export function DataPage() {
+  const project = useProject();
+  const viewer = useViewer();
+  const [search, setSearch] = useSearchParams();
+  const [filter, setFilter] = useState(() => readFilter(search));
+  const address = useSettled(writeFilter(filter).toString());
+  const pages = usePages(async (after) => {
+    const found = await ask(LIST, { project: project.id, filter: asInput(readFilter(new URLSearchParams(address))), after });
+    return found.project?.data ?? { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
+  }, `${project.id} ${address}`);
+  const uploads = useUploads(pages.reload);
+  const [dropping, setDropping] = useState(false);
+  const input = useRef<HTMLInputElement>(null);
+  const mayWrite = may(viewer, "WRITE");
+
+  const own = useRef(address);
+  useEffect(() => {
+    own.current = address;
+    if (search.toString() !== address) setSearch(new URLSearchParams(address), { replace: true });
+    // only what was typed here goes to the address bar
+  }, [address]); // the address bar's own changes are read below
+  useEffect(() => {
+    if (search.toString() !== own.current) setFilter(readFilter(search));
+  }, [search]);
+
+  const drop = (event: DragEvent) => {
+    event.preventDefault();
+    setDropping(false);
+    if (mayWrite) uploads.add(event.dataTransfer.files);
+  };
+  return (
+    <div className={dropping ? "dropping" : ""} onDragOver={(event) => { event.preventDefault(); setDropping(mayWrite); }} onDragLeave={() => setDropping(false)} onDrop={drop}>
+      <div className="title">
+        <h1>Data</h1>
+        {mayWrite && (
+          <>
+            <span className="quiet">Drop files anywhere here, or</span>
+            <button type="button" className="primary" onClick={() => input.current?.click()}>Upload files</button>
+            <input ref={input} type="file" multiple hidden aria-label="Files to upload" onChange={(event) => { uploads.add(event.target.files ?? []); event.target.value = ""; }} />
+          </>
+        )}
+      </div>
+      <Sendings uploads={uploads} />
+      <Filters filter={filter} set={setFilter} />
+      {pages.failure && <Problem failure={pages.failure} retry={pages.reload} />}
+      {pages.loading && pages.items.length === 0 && <Loading what="files" />}
+      {!pages.loading && !pages.failure && pages.items.length === 0 && (
+        <Empty title={address ? "No file is like that" : "There are no files yet"}>
+          {address ? <button type="button" onClick={() => setFilter(readFilter(new URLSearchParams()))}>Show all</button> : <p>Drop some here, or push them with <code>waymark data push</code>.</p>}
+        </Empty>
+      )}
+      <Rows slug={project.slug} items={pages.items} hasMore={pages.hasMore} more={pages.more} />
+    </div>
+  );
+}
+
+interface Row {
+  id: string;
+  name: string;
+  size: string;
+  origin: string;
+  tags: readonly string[];
+  createdAt: string;
+}
+
+/** Only what is seen is in the page, so that a list of any length scrolls. */
+function Rows({ slug, items, hasMore, more }: { slug: string; items: readonly Row[]; hasMore: boolean; more: () => void }) {
+  const list = useRef<HTMLDivElement>(null);
+  const virtualizer = useWindowVirtualizer({
+    count: items.length,
+    estimateSize: () => ROW_HEIGHT,
+    overscan: 20,
+    scrollMargin: list.current?.offsetTop ?? 0,
+  });
+  const seen = virtualizer.getVirtualItems();
+  const last = seen.at(-1)?.index ?? 0;
+  useEffect(() => {
+    if (hasMore && items.length > 0 && last >= items.length - 40) more();
+  });
+  if (items.length === 0) return null;
+  return (
+    <div role="table" aria-label="Files" aria-rowcount={hasMore ? -1 : items.length + 1} className="rows">
+      <div role="row" className="row heading">
+        <span role="columnheader">Name</span>
+        <span role="columnheader">Size</span>
+        <span role="columnheader">Tags</span>
+        <span role="columnheader">Origin</span>
+        <span role="columnheader">Came</span>
+      </div>
+      <div ref={list} role="rowgroup" style={{ height: virtualizer.getTotalSize(), position: "relative" }}>
+        {seen.map((each) => {
+          const item = items[each.index];
+          return item ? (
+            <div key={item.id} role="row" aria-rowindex={each.index + 2} className="row" style={{ position: "absolute", insetInline: 0, height: ROW_HEIGHT, transform: `translateY(${each.start - virtualizer.options.scrollMargin}px)` }}>
+              <span role="cell"><DatumLink slug={slug} datum={item} /></span>
+              <span role="cell"><Size bytes={item.size} /></span>
+              <span role="cell"><Tags tags={item.tags} /></span>
+              <span role="cell">{item.origin.toLowerCase()}</span>
+              <span role="cell"><Time at={item.createdAt} /></span>
+            </div>
+          ) : null;
+        })}
+      </div>
+    </div>
+  );
+}
+
+function Filters({ filter, set }: { filter: DataFilter; set: (filter: DataFilter) => void }) {
+  const project = useProject();
+  const stores = useLoaded(async () => (await ask(STORES, { project: project.id })).project?.stores ?? [], project.id);
+  const [tags, setTags] = useState(filter.tags.join(", "));
+  const [properties, setProperties] = useState(() => Object.entries(filter.properties).map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", "));
+  const list = (text: string) => text.split(",").map((each) => each.trim()).filter(Boolean);
+  return (
+    <search className="filters" aria-label="Filter">
+      <Field label="Text" hint="In names and tags.">
+        {(id, hint) => <input id={id} aria-describedby={hint} type="search" value={filter.text} onChange={(event) => set({ ...filter, text: event.target.value })} />}
+      </Field>
+      <Field label="Tags" hint="All of them, parted by commas.">
+        {(id, hint) => <input id={id} aria-describedby={hint} value={tags} onChange={(event) => { setTags(event.target.value); set({ ...filter, tags: list(event.target.value) }); }} />}
+      </Field>
+      <Field label="Properties" hint="Such as accuracy=0.9, parted by commas.">
+        {(id, hint) => (
+          <input id={id} aria-describedby={hint} value={properties} onChange={(event) => {
+            setProperties(event.target.value);
+            set({ ...filter, properties: Object.fromEntries(list(event.target.value).filter((each) => each.includes("=")).map(splitProperty)) });
+          }} />
+        )}
+      </Field>
+      <Field label="Origin">
+        {(id) => (
+          <select id={id} value={filter.origin} onChange={(event) => set({ ...filter, origin: event.target.value as DataFilter["origin"] })}>
+            <option value="">any</option>
+            <option value="UPLOAD">uploaded</option>
+            <option value="EXECUTION">made by an execution</option>
+            <option value="ADOPTED">adopted</option>
+          </select>
+        )}
+      </Field>
+      <Field label="Store">
+        {(id) => (
+          <select id={id} value={filter.store} onChange={(event) => set({ ...filter, store: event.target.value })}>
+            <option value="">any</option>
+            {stores.data?.map((each) => <option key={each.id} value={each.id}>{each.name}</option>)}
+          </select>
+        )}
+      </Field>
+      <Field label="From">{(id) => <input id={id} type="date" value={filter.since} onChange={(event) => set({ ...filter, since: event.target.value })} />}</Field>
+      <Field label="To">{(id) => <input id={id} type="date" value={filter.until} onChange={(event) => set({ ...filter, until: event.target.value })} />}</Field>
+    </search>
+  );
+}

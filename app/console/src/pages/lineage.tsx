@@ -1,0 +1,236 @@
+import dagre from "@dagrejs/dagre";
+import { Background, Controls, Handle, Position, ReactFlow, type Edge, type Node, type NodeProps } from "@xyflow/react";
+import "@xyflow/react/dist/style.css";
+import { useMemo, useState } from "react";
+import { Link, useParams } from "wouter";
+import { ask } from "../api.ts";
+import { graphql, type ResultOf } from "../graphql.ts";
+import { useLoaded } from "../parts/loading.ts";
+import { DatumLink, Empty, ExecutionLink, Field, Loading, Problem, Status } from "../parts/ui.tsx";
+import { useProject } from "../session.ts";
+
+const LINEAGE = graphql(`
+  fragment Lineage on Lineage @_unmask {
+    truncated
+    nodes {
+      depth
+      subject {
+        __typename
+        ... on Datum {
+          id
+          name
+          size
+          aliases {
+            name
+          }
+        }
+        ... on Execution {
+          id
+          number
+          title
+          step
+          status
+        }
+      }
+    }
+    edges {
+      from
+      to
+      kind
+      inputName
+      aliasVersion
+    }
+  }
+`);
+
+const OF_DATUM = graphql(
+  `
+    query LineageOfDatum($id: ID!, $direction: LineageDirection!, $depth: Int!) {
+      datum(id: $id) {
+        lineage(direction: $direction, depth: $depth, maxNodes: 500) {
+          ...Lineage
+        }
+      }
+    }
+  `,
+  [LINEAGE],
+);
+const OF_EXECUTION = graphql(
+  `
+    query LineageOfExecution($id: ID!, $direction: LineageDirection!, $depth: Int!) {
+      execution(id: $id) {
+        lineage(direction: $direction, depth: $depth, maxNodes: 500) {
+          ...Lineage
+        }
+      }
+    }
+  `,
+  [LINEAGE],
+);
+
+type Graph = ResultOf<typeof LINEAGE>;
+type Subject = Graph["nodes"][number]["subject"];
+type Direction = "UPSTREAM" | "DOWNSTREAM" | "BOTH";
+
+async function load(kind: string, id: string, direction: Direction, depth: number): Promise<Graph | null> {
+  if (kind === "execution") return (await ask(OF_EXECUTION, { id, direction, depth })).execution?.lineage ?? null;
+  return (await ask(OF_DATUM, { id, direction, depth })).datum?.lineage ?? null;
+}
+
+function merged(one: Graph, two: Graph): Graph {
+  const nodes = new Map([...two.nodes, ...one.nodes].map((each) => [each.subject.id, each]));
+  const edges = new Map([...one.edges, ...two.edges].map((each) => [`${each.from} ${each.to} ${each.inputName ?? ""}`, each]));
+  return { truncated: one.truncated || two.truncated, nodes: [...nodes.values()], edges: [...edges.values()] };
+}
+
+const WIDTH = 220;
+const HEIGHT = 64;
+
+export default function LineagePage() {
+  const { kind = "datum", id = "" } = useParams<{ kind: string; id: string }>();
+  const project = useProject();
+  const [direction, setDirection] = useState<Direction>("BOTH");
+  const [depth, setDepth] = useState(5);
+  const [asList, setAsList] = useState(false);
+  const [added, setAdded] = useState<{ key: string; graph: Graph }>();
+  const [chosen, setChosen] = useState<string>(id);
+  const key = `${kind} ${id} ${direction} ${depth}`;
+  const { data, failure, reload } = useLoaded(() => load(kind, id, direction, depth), key);
+  const graph = useMemo(() => (data && added?.key === key ? merged(data, added.graph) : data), [data, added, key]);
+  const expand = (subject: Subject) => {
+    setChosen(subject.id);
+    void load(subject.__typename === "Execution" ? "execution" : "datum", subject.id, "BOTH", 1).then((more) => {
+      if (more) setAdded((before) => ({ key, graph: before?.key === key ? merged(before.graph, more) : more }));
+    });
+  };
+  return (
+    <>
+      <div className="title">
+        <h1>Lineage</h1>
+        <Field label="Direction">
+          {(own) => (
+            <select id={own} value={direction} onChange={(event) => setDirection(event.target.value as Direction)}>
+              <option value="BOTH">both ways</option>
+              <option value="UPSTREAM">what it came from</option>
+              <option value="DOWNSTREAM">what came of it</option>
+            </select>
+          )}
+        </Field>
+        <Field label="Depth">{(own) => <input id={own} type="number" min={1} max={50} value={depth} onChange={(event) => setDepth(Math.min(50, Math.max(1, Number(event.target.value) || 1)))} />}</Field>
+        <button type="button" aria-pressed={asList} onClick={() => setAsList(!asList)}>{asList ? "Show as a graph" : "Show as a list"}</button>
+      </div>
+      {failure && <Problem failure={failure} retry={reload} />}
+      {graph === undefined && !failure && <Loading what="the lineage" />}
+      {graph === null && <Empty title="There is no such file or execution"><Link href={`/projects/${project.slug}/data`}>To the files</Link></Empty>}
+      {graph?.truncated && <p className="problem">There is more than 500 files and executions; take a lower depth, or one direction.</p>}
+      {graph && (asList ? <List graph={graph} /> : <Picture graph={graph} root={id} chosen={chosen} choose={expand} />)}
+    </>
+  );
+}
+
+/** What leads to a node, and what it leads to. */
+export function connected(edges: readonly { from: string; to: string }[], id: string): Set<string> {
+  const found = new Set([id]);
+  for (const [here, there] of [["to", "from"], ["from", "to"]] as const) {
+    const waiting = [id];
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop())
+      for (const edge of edges) if (edge[here] === next && !found.has(edge[there])) { found.add(edge[there]); waiting.push(edge[there]); }
+  }
+  return found;
+}
+
+type Drawn = Node<{ subject: Subject; root: boolean; on: boolean }, "subject">;
+
+function Picture({ graph, root, chosen, choose }: { graph: Graph; root: string; chosen: string; choose: (subject: Subject) => void }) {
+  const placed = useMemo(() => {
+    const layout = new dagre.graphlib.Graph().setGraph({ rankdir: "LR", nodesep: 16, ranksep: 70 }).setDefaultEdgeLabel(() => ({}));
+    for (const { subject } of graph.nodes) layout.setNode(subject.id, { width: WIDTH, height: HEIGHT });
+    for (const edge of graph.edges) layout.setEdge(edge.from, edge.to);
+    dagre.layout(layout);
+    return new Map(graph.nodes.map(({ subject }) => [subject.id, layout.node(subject.id) as { x: number; y: number }]));
+  }, [graph]);
+  const path = useMemo(() => connected(graph.edges, chosen), [graph, chosen]);
+  const nodes = useMemo<Drawn[]>(
+    () =>
+      graph.nodes.map(({ subject }) => {
+        const at = placed.get(subject.id) ?? { x: 0, y: 0 };
+        return { id: subject.id, type: "subject", position: { x: at.x - WIDTH / 2, y: at.y - HEIGHT / 2 }, data: { subject, root: subject.id === root, on: path.has(subject.id) }, width: WIDTH, height: HEIGHT };
+      }),
+    [graph, placed, path, root],
+  );
+  const edges = useMemo<Edge[]>(
+    () =>
+      graph.edges.map((each) => {
+        const on = path.has(each.from) && path.has(each.to);
+        return { id: `${each.from} ${each.to} ${each.inputName ?? ""}`, source: each.from, target: each.to, ...(each.inputName ? { label: each.inputName } : {}), className: on ? "edge-on" : "edge-off" };
+      }),
+    [graph, path],
+  );
+  return (
+    <div className="graph">
+      <ReactFlow
+        nodes={nodes}
+        edges={edges}
+        nodeTypes={kinds}
+        nodesDraggable={false}
+        nodesConnectable={false}
+        edgesFocusable={false}
+        onlyRenderVisibleElements
+        minZoom={0.05}
+        fitView
+        fitViewOptions={{ maxZoom: 1 }}
+        colorMode="system"
+        proOptions={{ hideAttribution: true }}
+        onNodeClick={(_, node) => choose(node.data.subject)}
+      >
+        <Background />
+        <Controls showInteractive={false} />
+      </ReactFlow>
+    </div>
+  );
+}
+
+const kinds = {
+  subject: function Subject({ data: { subject, root, on } }: NodeProps<Drawn>) {
+    const { slug } = useProject();
+    const isFile = subject.__typename === "Datum";
+    return (
+      <div className={`subject ${isFile ? "subject-file" : "subject-execution"} ${on ? "on" : "off"} ${root ? "root" : ""}`}>
+        <Handle type="target" position={Position.Left} isConnectable={false} />
+        <span className="kind">{isFile ? "▤ file" : "⚙ execution"}</span>
+        {subject.__typename === "Datum" ? <DatumLink slug={slug} datum={subject} /> : <ExecutionLink slug={slug} execution={subject} />}
+        {subject.__typename === "Datum" && subject.aliases.map((each) => <span key={each.name} className="badge">{each.name}</span>)}
+        {subject.__typename === "Execution" && <Status status={subject.status} />}
+        <Handle type="source" position={Position.Right} isConnectable={false} />
+      </div>
+    );
+  },
+};
+
+function List({ graph }: { graph: Graph }) {
+  const { slug } = useProject();
+  const names = new Map(graph.nodes.map(({ subject }) => [subject.id, subject]));
+  const link = (id: string) => {
+    const subject = names.get(id);
+    if (!subject) return null;
+    return subject.__typename === "Datum" ? <DatumLink slug={slug} datum={subject} /> : <ExecutionLink slug={slug} execution={subject} />;
+  };
+  return (
+    <div className="scroll" tabIndex={0} role="region" aria-label="Lineage as a list">
+      <table className="list">
+        <thead><tr><th>What</th><th>Kind</th><th>Steps away</th><th>Came from</th><th>Led to</th></tr></thead>
+        <tbody>
+          {[...graph.nodes].sort((one, two) => one.depth - two.depth).map(({ subject, depth }) => (
+            <tr key={subject.id}>
+              <th scope="row">{link(subject.id)}</th>
+              <td>{subject.__typename === "Datum" ? "file" : "execution"}{subject.__typename === "Datum" && subject.aliases.map((each) => <span key={each.name} className="badge">{each.name}</span>)}</td>
+              <td>{depth}</td>
+              <td>{graph.edges.filter((each) => each.to === subject.id).map((each) => <div key={`${each.from} ${each.inputName ?? ""}`}>{link(each.from)} {each.inputName && <span className="quiet">as {each.inputName}</span>}</div>)}</td>
+              <td>{graph.edges.filter((each) => each.from === subject.id).map((each) => <div key={`${each.to} ${each.inputName ?? ""}`}>{link(each.to)}</div>)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
