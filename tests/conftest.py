@@ -37,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fuzz-examples", default="12", help="How many documents to make up for each operation of the schema."
     )
+    parser.addoption(
+        "--require-chromium", action="store_true", help="Fail rather than skip where there is no Chromium to test with."
+    )
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from mimetypes import guess_type
 from pathlib import Path
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -34,11 +36,18 @@ start the server again, or install Waymark from a wheel, which has it.</p>
 
 
 class _Assets(StaticFiles):
-    """Files whose names change with their contents."""
+    """Files whose names change with their contents, compressed when they were built."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
+        takes_gzip = "gzip" in Headers(scope=scope).get("accept-encoding", "")
+        is_compressed = takes_gzip and self.lookup_path(f"{path}.gz")[1] is not None
+        response = await super().get_response(f"{path}.gz" if is_compressed else path, scope)
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        response.headers["Vary"] = "Accept-Encoding"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if is_compressed:
+            response.headers["Content-Encoding"] = "gzip"
+            response.headers["Content-Type"] = guess_type(path)[0] or "application/octet-stream"
         return response
 
 
@@ -54,7 +63,7 @@ def console_routes(settings: Settings, built: Path = _BUILT) -> list[BaseRoute]:
         return send
 
     policy = _POLICY.format(connect=" ".join(["'self'", *settings.upload_origins]))
-    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache", "Referrer-Policy": "same-origin"}
     console = page("index.html")
     return [
         Route("/", console),

@@ -61,6 +61,21 @@ def _token(headers: Headers) -> str:
     return secret.strip()
 
 
+async def _is_signed_in(request: Request) -> Response:
+    """GET: whether the browser has a session, which scripts cannot see."""
+    services: Services = request.app.state.services
+    try:
+        async with reading(services.pool) as connection:
+            await authenticate_session(connection, request.cookies.get(COOKIE, ""), Via.CONSOLE)
+    except UnauthenticatedError:
+        signed_in = False
+    except AppError as error:
+        return _refusal(error)
+    else:
+        signed_in = True
+    return JSONResponse({"signedIn": signed_in}, headers={"Cache-Control": "no-store"})
+
+
 async def _sign_in(request: Request) -> Response:
     """POST {"token": "…"} from the console: begins a session."""
     services: Services = request.app.state.services
@@ -150,6 +165,7 @@ def _refusal(error: AppError) -> Response:
 
 
 ROUTES = [
+    Route("/session", _is_signed_in, methods=["GET"]),
     Route("/session", _sign_in, methods=["POST"]),
     Route("/session", _sign_out, methods=["DELETE"]),
     Route("/session/links", _make_link, methods=["POST"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import webbrowser
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ import orjson
 import typer
 
 from app.cli import alias, data, execution, lineage, project, store, task, token, worker
-from app.cli.session import EXIT_CODES_HELP, Session, command, console, fail
+from app.cli.session import EXIT_CODES_HELP, Output, Session, command, console, fail
 from app.client.client import ApiError
 from app.errors import BadUserInputError
 from app.settings import Settings
@@ -73,6 +74,20 @@ def _serve(
         serve(Settings.from_environment().with_options(host=host, port=port, workers=workers))
     except UNABLE_TO_START as error:
         fail(str(error), "CANNOT_START")
+
+
+@command(app, "open")
+async def _open(
+    session: Session,
+    is_printed: Annotated[bool, typer.Option("--print", help="Print the link instead of opening it.")] = False,
+) -> None:
+    """Open the web console in a browser, signed in by a link that works once and for a minute."""
+    url = await session.client.session_link()
+    if is_printed or session.output is Output.JSON:
+        session.show({"url": url}, table=lambda: url)
+    elif not await asyncio.to_thread(webbrowser.open, url):
+        console.print("There is no browser to be opened here; open this within a minute:")
+        session.show(None, table=lambda: url)
 
 
 @command(app, "query")

@@ -98,6 +98,16 @@ class Client:
                 yield answer["data"]
             raise UnreachableError(f"{self.url} broke the stream off.")
 
+    async def session_link(self) -> str:
+        """An address that signs a browser in to the console with this token, once and within a minute."""
+        async with self._reaching(), self._api.post(f"{self.url}/session/links", headers=self._headers) as response:
+            if response.content_type != "application/json":
+                raise UnreachableError(f"{self.url} answered {response.status} and no JSON; is it a Waymark server?")
+            answer = await response.json()
+        if errors := answer.get("errors"):
+            raise ApiError(errors[0]["message"], errors[0].get("extensions"))
+        return str(answer["url"])
+
     async def put(self, url: str, headers: Mapping[str, str], size: int, chunks: AsyncIterator[bytes]) -> None:
         """Sends bytes to a signed link."""
         async with (

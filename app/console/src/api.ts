@@ -1,6 +1,13 @@
 /** The one way to the server: the public GraphQL API, with the session's cookie. */
 import { createClient as createSocket } from "graphql-ws";
-import { Client, CombinedError, fetchExchange, subscriptionExchange, type AnyVariables, type TypedDocumentNode } from "urql";
+import {
+  Client,
+  CombinedError,
+  fetchExchange,
+  subscriptionExchange,
+  type AnyVariables,
+  type TypedDocumentNode,
+} from "urql";
 
 const socket = createSocket({
   url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/graphql`,
@@ -19,7 +26,10 @@ export const client = new Client({
     subscriptionExchange({
       forwardSubscription: (operation) => ({
         subscribe: (sink) => ({
-          unsubscribe: socket.subscribe({ query: operation.query ?? "", variables: operation.variables ?? {} }, sink as never),
+          unsubscribe: socket.subscribe(
+            { query: operation.query ?? "", variables: operation.variables ?? {} },
+            sink as never,
+          ),
         }),
       }),
     }),
@@ -80,6 +90,37 @@ function taken<Data>(result: { data?: Data | undefined; error?: CombinedError | 
   return result.data;
 }
 
+const followers = new Set<() => void>();
+
+/** Calls `heard` with every event; with null once some may have been missed, as after a lost connection or session. */
+export function follow<Data, Variables extends AnyVariables>(
+  document: TypedDocumentNode<Data, Variables>,
+  variables: Variables,
+  heard: (event: Data | null) => void,
+): () => void {
+  const listen = () =>
+    client.subscription(document, variables).subscribe(({ data }) => data && heard(data)).unsubscribe;
+  let stop = listen();
+  const resume = () => {
+    stop();
+    stop = listen();
+    heard(null);
+  };
+  followers.add(resume);
+  const forget = socket.on("connected", (_socket, _payload, wasRetry) => wasRetry && heard(null));
+  return () => {
+    stop();
+    forget();
+    followers.delete(resume);
+  };
+}
+
+export async function isSignedIn(): Promise<boolean> {
+  const response = await fetch("/session").catch(() => null);
+  if (!response?.ok) throw new Failure("The server cannot be reached.");
+  return (await response.json()).signedIn;
+}
+
 export async function signIn(token: string): Promise<void> {
   let response: Response;
   try {
@@ -95,6 +136,7 @@ export async function signIn(token: string): Promise<void> {
     const body = await response.json();
     throw new Failure(body.errors[0].message, body.errors[0].extensions);
   }
+  for (const resume of followers) resume();
 }
 
 export async function signOut(): Promise<void> {

@@ -1,9 +1,9 @@
 /** The console: who is signed in, the project at hand, and the view that the address names. */
 import { lazy, Suspense, useCallback, useEffect, useState } from "react";
-import { Link, Redirect, Route, Switch, useLocation, useParams } from "wouter";
-import { ask, onSignedOut, signOut, type Failure } from "./api.ts";
+import { Link, Redirect, Route, Switch, useLocation, useParams, useSearch } from "wouter";
+import { ask, isSignedIn, onSignedOut, signOut, type Failure } from "./api.ts";
 import { asFailure } from "./parts/loading.ts";
-import { Empty, Loading, Problem } from "./parts/ui.tsx";
+import { Dialog, Empty, Loading, Problem } from "./parts/ui.tsx";
 import { AliasPage } from "./pages/alias.tsx";
 import { AliasesPage } from "./pages/aliases.tsx";
 import { DataPage } from "./pages/data.tsx";
@@ -11,7 +11,7 @@ import { DatumPage } from "./pages/datum.tsx";
 import { ExecutionPage } from "./pages/execution.tsx";
 import { ExecutionsPage } from "./pages/executions.tsx";
 import { NewExecutionPage } from "./pages/new-execution.tsx";
-import { SignInPage } from "./pages/sign-in.tsx";
+import { SignInForm, SignInPage } from "./pages/sign-in.tsx";
 import { StoresPage } from "./pages/stores.tsx";
 import { TokensPage } from "./pages/tokens.tsx";
 import { ProjectContext, VIEWER, ViewerContext, useViewer, type Viewer } from "./session.ts";
@@ -20,36 +20,66 @@ const LineagePage = lazy(() => import("./pages/lineage.tsx"));
 
 export function App() {
   const [location, navigate] = useLocation();
+  const search = useSearch();
   const [viewer, setViewer] = useState<Viewer | null>();
+  const [expired, setExpired] = useState(false);
   const [failure, setFailure] = useState<Failure>();
 
   const load = useCallback(() => {
     setFailure(undefined);
-    ask(VIEWER, {}).then(
-      (data) => setViewer(data.viewer),
-      (error: unknown) => {
-        const failed = asFailure(error);
-        if (failed.code === "UNAUTHENTICATED") setViewer(null);
-        else setFailure(failed);
-      },
-    );
+    const viewerNow = async () => ((await isSignedIn()) ? (await ask(VIEWER, {})).viewer : null);
+    viewerNow().then(setViewer, (error: unknown) => setFailure(asFailure(error)));
   }, []);
   useEffect(() => {
-    onSignedOut(() => setViewer(null));
+    onSignedOut(() => setExpired(true));
     load();
   }, [load]);
 
-  if (failure) return <main className="narrow"><Problem failure={failure} retry={load} /></main>;
-  if (viewer === undefined) return <main className="narrow"><Loading what="Waymark" /></main>;
-  if (viewer === null) return <SignInPage signedIn={() => { load(); if (location === "/sign-in") navigate("/"); }} />;
+  const again = () => {
+    setExpired(false);
+    load();
+  };
   const leave = () => void signOut().then(() => setViewer(null));
+
+  if (failure)
+    return (
+      <main className="narrow">
+        <Problem failure={failure} retry={load} />
+      </main>
+    );
+  if (viewer === undefined)
+    return (
+      <main className="narrow">
+        <Loading what="Waymark" />
+      </main>
+    );
+  if (viewer === null)
+    return (
+      <SignInPage
+        signedIn={() => {
+          again();
+          if (new URLSearchParams(search).get("next") === "graphiql") window.location.assign("/graphiql");
+          else if (location === "/sign-in") navigate("/");
+        }}
+      />
+    );
   return (
     <ViewerContext value={viewer}>
-      <a className="skip" href="#content">Skip to the content</a>
+      {expired && (
+        <Dialog title="You are signed out" close={() => setViewer(null)}>
+          <p>Sign in again and go on: what you entered is still here.</p>
+          <SignInForm signedIn={again} />
+        </Dialog>
+      )}
+      <a className="skip" href="#content">
+        Skip to the content
+      </a>
       <Switch>
         <Route path="/projects/:slug/*?">{() => <InProject leave={leave} />}</Route>
         <Route path="/tokens">
-          <Frame leave={leave}><TokensPage /></Frame>
+          <Frame leave={leave}>
+            <TokensPage />
+          </Frame>
         </Route>
         <Route>{() => <First />}</Route>
       </Switch>
@@ -64,7 +94,9 @@ function First() {
   return (
     <main className="narrow">
       <Empty title="You see no project yet">
-        <p>Make one with <code>waymark project create</code>, or ask for a token that sees one.</p>
+        <p>
+          Make one with <code>waymark project create</code>, or ask for a token that sees one.
+        </p>
       </Empty>
     </main>
   );
@@ -98,7 +130,9 @@ function InProject({ leave }: { leave: () => void }) {
             <Route path="/projects/:slug/stores" component={StoresPage} />
             <Route path="/projects/:slug">{() => <Redirect href={`/projects/${slug}/aliases`} replace />}</Route>
             <Route>
-              <Empty title="There is no such view"><Link href={`/projects/${slug}/aliases`}>To the aliases</Link></Empty>
+              <Empty title="There is no such view">
+                <Link href={`/projects/${slug}/aliases`}>To the aliases</Link>
+              </Empty>
             </Route>
           </Switch>
         </Suspense>
@@ -122,7 +156,9 @@ function Frame({ slug, leave, children }: { slug?: string; leave: () => void; ch
   return (
     <>
       <header className="frame">
-        <Link href="/" className="brand">Waymark</Link>
+        <Link href="/" className="brand">
+          Waymark
+        </Link>
         {viewer.projects.nodes.length > 0 && (
           <select
             aria-label="Project"
@@ -131,23 +167,34 @@ function Frame({ slug, leave, children }: { slug?: string; leave: () => void; ch
           >
             {!slug && <option value="">Project …</option>}
             {viewer.projects.nodes.map((each) => (
-              <option key={each.id} value={each.slug}>{each.name}</option>
+              <option key={each.id} value={each.slug}>
+                {each.name}
+              </option>
             ))}
           </select>
         )}
         <nav aria-label="Views">
-          {at && sections.map(([path, name]) => (
-            <Link key={path} href={`/projects/${at}/${path}`} {...current(`/projects/${at}/${path}`)}>{name}</Link>
-          ))}
-          <Link href="/tokens" {...current("/tokens")}>Tokens</Link>
+          {at &&
+            sections.map(([path, name]) => (
+              <Link key={path} href={`/projects/${at}/${path}`} {...current(`/projects/${at}/${path}`)}>
+                {name}
+              </Link>
+            ))}
+          <Link href="/tokens" {...current("/tokens")}>
+            Tokens
+          </Link>
           <a href="/graphiql">GraphiQL</a>
         </nav>
         <span className="who">
           {viewer.name}{" "}
-          <button type="button" className="small" onClick={leave}>Sign out</button>
+          <button type="button" className="small" onClick={leave}>
+            Sign out
+          </button>
         </span>
       </header>
-      <main id="content" tabIndex={-1}>{children}</main>
+      <main id="content" tabIndex={-1}>
+        {children}
+      </main>
     </>
   );
 }

@@ -5,7 +5,9 @@ import { GraphiQL } from "graphiql";
 import "graphiql/style.css";
 import { createClient } from "graphql-ws";
 import { createRoot } from "react-dom/client";
+import { ask, isSignedIn } from "./api.ts";
 import "./graphiql.css";
+import { VIEWER } from "./session.ts";
 
 const socket = createClient({
   url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/graphql`,
@@ -13,9 +15,7 @@ const socket = createClient({
 });
 const fetcher = createGraphiQLFetcher({ url: "/graphql", headers: { "x-waymark-via": "CONSOLE" }, wsClient: socket });
 
-const examples = [
-  {
-    query: `# Move an alias. Ids of projects: { viewer { projects { nodes { id slug } } } }
+const MOVE = `# Move an alias: point model-prod at the file that model-staging points at now.
 mutation MoveAlias($input: SetAliasInput!) {
   setAlias(input: $input) {
     changed
@@ -29,11 +29,9 @@ mutation MoveAlias($input: SetAliasInput!) {
     }
   }
 }
-`,
-    variables: JSON.stringify({ input: { project: "…", name: "model-prod", datum: "datum://model-staging", reason: "better on the test set" } }, null, 2),
-  },
-  {
-    query: `# Create an execution; its inputs are pinned to the files that the references mean now.
+`;
+const CREATE = `# Create an execution.
+# Its inputs are pinned to the files that the references mean now.
 mutation CreateExecution($input: CreateExecutionInput!) {
   createExecution(input: $input) {
     execution {
@@ -55,13 +53,10 @@ mutation CreateExecution($input: CreateExecutionInput!) {
     }
   }
 }
-`,
-    variables: JSON.stringify({ input: { project: "…", command: ["cat $VH_INPUTS_DIR/model/*"], inputs: [{ name: "model", references: ["datum://model-prod"] }] } }, null, 2),
-  },
-  {
-    query: `# The history of an alias, the newest change first.
-query History($project: String!, $alias: String!) {
-  project(slug: $project) {
+`;
+const HISTORY = `# The history of an alias, the newest change first.
+query History($project: ID!, $alias: String!) {
+  project(id: $project) {
     alias(name: $alias) {
       version
       history(first: 20) {
@@ -86,9 +81,9 @@ query History($project: String!, $alias: String!) {
   }
 }
 
-# Run this one to see changes as they come.
-subscription Changes($id: ID!) {
-  aliasChanged(project: $id) {
+# Changes of aliases, as they come.
+subscription Changes($project: ID!) {
+  aliasChanged(project: $project) {
     version
     alias {
       name
@@ -98,16 +93,40 @@ subscription Changes($id: ID!) {
     }
   }
 }
-`,
-    variables: JSON.stringify({ project: "default", alias: "model-prod" }, null, 2),
-  },
-];
+`;
+
+/** The three examples, for the first project that there is. */
+async function examples() {
+  const { viewer } = await ask(VIEWER, {});
+  const project = viewer.projects.nodes[0]?.id ?? "";
+  const tab = (query: string, variables: object) => ({ query, variables: JSON.stringify(variables, null, 2) });
+  return [
+    tab(MOVE, {
+      input: { project, name: "model-prod", datum: "datum://model-staging", reason: "better on the test set" },
+    }),
+    tab(CREATE, {
+      input: {
+        project,
+        command: ["cat $VH_INPUTS_DIR/model/*"],
+        inputs: [{ name: "model", references: ["datum://model-prod"] }],
+      },
+    }),
+    tab(HISTORY, { project, alias: "model-prod" }),
+  ];
+}
+
+async function show(root: HTMLElement) {
+  createRoot(root).render(
+    <>
+      <nav aria-label="Waymark">
+        <a href="/">Waymark</a>
+      </nav>
+      <GraphiQL fetcher={fetcher} defaultTabs={await examples()} shouldPersistHeaders={false} />
+    </>,
+  );
+}
 
 const root = document.getElementById("root");
 if (!root) throw new Error("The page has no place for GraphiQL.");
-createRoot(root).render(
-  <>
-    <nav aria-label="Waymark"><a href="/">Waymark</a></nav>
-    <GraphiQL fetcher={fetcher} defaultTabs={examples} shouldPersistHeaders={false} />
-  </>,
-);
+if (await isSignedIn()) void show(root);
+else location.replace("/sign-in?next=graphiql");

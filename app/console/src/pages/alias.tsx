@@ -1,11 +1,23 @@
 import { useEffect, useState } from "react";
 import { useParams } from "wouter";
-import { ask, client } from "../api.ts";
+import { ask, follow } from "../api.ts";
 import { graphql, readFragment, type ResultOf } from "../graphql.ts";
-import { Comparison, FILE, type Found } from "../parts/files.tsx";
-import { useLoaded, usePages } from "../parts/loading.ts";
-import { MoveDialog } from "../parts/move.tsx";
-import { Copy, DatumLink, Dialog, Empty, ExecutionLink, Field, Loading, More, Problem, Size, Time } from "../parts/ui.tsx";
+import { Comparison, FILE } from "../parts/files.tsx";
+import { useCalm, useLoaded, usePages } from "../parts/loading.ts";
+import { MoveDialog, type Back } from "../parts/move.tsx";
+import {
+  Copy,
+  DatumLink,
+  Dialog,
+  Empty,
+  ExecutionLink,
+  Field,
+  Loading,
+  More,
+  Problem,
+  Size,
+  Time,
+} from "../parts/ui.tsx";
 import { may, useProject, useViewer } from "../session.ts";
 import { CHANGED } from "./aliases.tsx";
 
@@ -43,34 +55,32 @@ const CHANGE = graphql(
   [FILE],
 );
 
-const ALIAS = graphql(
-  `
-    query Alias($project: ID!, $name: String!) {
-      project(id: $project) {
-        alias(name: $name, includeDeleted: true) {
+const ALIAS = graphql(`
+  query Alias($project: ID!, $name: String!) {
+    project(id: $project) {
+      alias(name: $name, includeDeleted: true) {
+        id
+        name
+        uri
+        version
+        updatedAt
+        deletedAt
+        datum {
           id
           name
-          uri
-          version
-          updatedAt
-          deletedAt
-          datum {
-            id
-            name
-            size
-          }
+          size
         }
       }
     }
-  `,
-);
+  }
+`);
 
 const HISTORY = graphql(
   `
-    query AliasHistory($project: ID!, $name: String!, $after: String) {
+    query AliasHistory($project: ID!, $name: String!, $after: String, $first: Int!) {
       project(id: $project) {
         alias(name: $name, includeDeleted: true) {
-          history(first: 30, after: $after) {
+          history(first: $first, after: $after) {
             nodes {
               ...Change
             }
@@ -108,58 +118,79 @@ export function AliasPage() {
   const name = decodeURIComponent(encoded);
   const project = useProject();
   const viewer = useViewer();
-  const [moving, setMoving] = useState<{ target?: Found; reason?: string }>();
+  const [moving, setMoving] = useState<{ back?: Back }>();
   const [compared, setCompared] = useState<readonly Change[]>([]);
   const [comparing, setComparing] = useState(false);
   const own = { project: project.id, name };
   const alias = useLoaded(async () => (await ask(ALIAS, own)).project?.alias ?? null, `${project.id} ${name}`);
-  const history = usePages(async (after) => {
-    const found = (await ask(HISTORY, { ...own, after })).project?.alias?.history;
+  const history = usePages(async (after, first) => {
+    const found = (await ask(HISTORY, { ...own, after, first })).project?.alias?.history;
     return {
       nodes: found?.nodes.map((each) => readFragment(CHANGE, each)) ?? [],
       pageInfo: found?.pageInfo ?? { hasNextPage: false, endCursor: null },
     };
   }, `${project.id} ${name}`);
 
-  const [reloadAlias, reloadHistory] = [alias.reload, history.reload];
-  useEffect(
-    () =>
-      client.subscription(CHANGED, { project: project.id, names: [name] }).subscribe((event) => {
-        if (event.data) {
-          reloadAlias();
-          reloadHistory();
-        }
-      }).unsubscribe,
-    [project.id, name, reloadAlias, reloadHistory],
-  );
+  const reload = () => {
+    alias.reload();
+    history.reload();
+  };
+  const calmly = useCalm(reload);
+  useEffect(() => follow(CHANGED, { project: project.id, names: [name] }, calmly), [project.id, name, calmly]);
 
   if (alias.failure && !alias.data) return <Problem failure={alias.failure} retry={alias.reload} />;
   if (alias.data === undefined) return <Loading what={name} />;
   if (alias.data === null)
-    return <Empty title={`There is no alias ${name}`}><p>Create it in the list of aliases, or with <code>waymark alias set {name} …</code></p></Empty>;
+    return (
+      <Empty title={`There is no alias ${name}`}>
+        <p>
+          Create it in the list of aliases, or with <code>waymark alias set {name} …</code>
+        </p>
+      </Empty>
+    );
   const { data } = alias;
   const mayWrite = may(viewer, "WRITE");
   const toggle = (change: Change) =>
-    setCompared((before) => (before.some((each) => each.id === change.id) ? before.filter((each) => each.id !== change.id) : [...before.slice(-1), change]));
+    setCompared((before) =>
+      before.some((each) => each.id === change.id)
+        ? before.filter((each) => each.id !== change.id)
+        : [...before.slice(-1), change],
+    );
   const back = (change: Change) => {
     const file = change.to && readFragment(FILE, change.to);
-    if (file) setMoving({ target: { reference: file.id, alias: null, file }, reason: `back to version ${change.version}` });
+    if (file) setMoving({ back: { version: change.version, found: { reference: file.id, alias: null, file } } });
   };
   return (
     <>
       <div className="title">
         <h1>{data.name}</h1>
-        <span className="quiet"><code>{data.uri}</code> <Copy text={data.uri} what="the link" /></span>
-        {mayWrite && <button type="button" className="primary" onClick={() => setMoving({})}>Move</button>}
-      </div>
-      <p className="now">
-        {data.datum ? (
-          <>Points at <DatumLink slug={project.slug} datum={data.datum} /> (<Size bytes={data.datum.size} />), version {data.version}, since <Time at={data.updatedAt} exact />.</>
-        ) : (
-          <>Points nowhere: it was deleted <Time at={data.deletedAt ?? data.updatedAt} />.</>
+        <span className="quiet">
+          <code>{data.uri}</code> <Copy text={data.uri} what="the link" />
+        </span>
+        {mayWrite && (
+          <button type="button" className="primary" onClick={() => setMoving({})}>
+            Move
+          </button>
         )}
-      </p>
-      <AsOf name={name} />
+      </div>
+      <div className="alias">
+        <div className="now">
+          {data.datum ? (
+            <>
+              Points at
+              <strong>
+                <DatumLink slug={project.slug} datum={data.datum} />
+              </strong>
+              <Size bytes={data.datum.size} /> · version {data.version} · since <Time at={data.updatedAt} exact />
+            </>
+          ) : (
+            <>
+              Points <strong>nowhere</strong> it was deleted <Time at={data.deletedAt ?? data.updatedAt} exact />
+            </>
+          )}
+        </div>
+        <AsOf name={name} />
+      </div>
       <div className="title">
         <h2>History</h2>
         <button type="button" disabled={compared.length !== 2} onClick={() => setComparing(true)}>
@@ -171,17 +202,32 @@ export function AliasPage() {
         {history.items.map((change) => (
           <li key={change.id} className={`change-${change.kind.toLowerCase()}`}>
             <p className="change">
-              <strong>Version {change.version}</strong> <span className="badge">{change.kind.replace("_", " ").toLowerCase()}{change.rolledBackTo ? ` to ${change.rolledBackTo}` : ""}</span>{" "}
-              <DatumLink slug={project.slug} datum={change.from} /> → <DatumLink slug={project.slug} datum={change.to} />
+              <strong>Version {change.version}</strong>{" "}
+              <span className="badge">
+                {change.kind.replace("_", " ").toLowerCase()}
+                {change.rolledBackTo ? ` to ${change.rolledBackTo}` : ""}
+              </span>{" "}
+              <DatumLink slug={project.slug} datum={change.from} /> →{" "}
+              <DatumLink slug={project.slug} datum={change.to} />
             </p>
             <p className="quiet">
-              <Time at={change.at} exact /> · {change.actor?.name ?? "nobody"} · {change.execution ? <ExecutionLink slug={project.slug} execution={change.execution} /> : change.via}
+              <Time at={change.at} exact /> · {change.actor?.name ?? "nobody"} ·{" "}
+              {change.execution ? <ExecutionLink slug={project.slug} execution={change.execution} /> : change.via}
               {change.reason && <> · “{change.reason}”</>}
             </p>
             <p className="actions">
-              <label><input type="checkbox" checked={compared.some((each) => each.id === change.id)} onChange={() => toggle(change)} /> Compare</label>
+              <label>
+                <input
+                  type="checkbox"
+                  checked={compared.some((each) => each.id === change.id)}
+                  onChange={() => toggle(change)}
+                />{" "}
+                Compare
+              </label>
               {mayWrite && change.to && change.to.id !== data.datum?.id && (
-                <button type="button" className="small" onClick={() => back(change)}>Point back here</button>
+                <button type="button" className="small" onClick={() => back(change)}>
+                  Point back here
+                </button>
               )}
             </p>
           </li>
@@ -189,12 +235,15 @@ export function AliasPage() {
       </ol>
       {history.loading && <Loading what="its history" />}
       <More hasMore={history.hasMore && history.items.length > 0} more={history.more} />
-      {moving && <MoveDialog names={[name]} {...moving} close={() => setMoving(undefined)} moved={() => { alias.reload(); history.reload(); }} />}
+      {moving && <MoveDialog names={[name]} {...moving} close={() => setMoving(undefined)} moved={reload} />}
       {comparing && compared[0] && compared[1] && (
         <Dialog title={`Versions ${compared[0].version} and ${compared[1].version}`} close={() => setComparing(false)}>
           <Comparison
             slug={project.slug}
-            sides={[{ title: `Version ${compared[0].version}`, file: compared[0].to }, { title: `Version ${compared[1].version}`, file: compared[1].to }]}
+            sides={[
+              { title: `Version ${compared[0].version}`, file: compared[0].to },
+              { title: `Version ${compared[1].version}`, file: compared[1].to },
+            ]}
           />
         </Dialog>
       )}
@@ -214,11 +263,23 @@ function AsOf({ name }: { name: string }) {
   return (
     <section className="as-of" aria-label="As of">
       <Field label="As of" hint="Where it pointed then, in this machine's time zone.">
-        {(id, hint) => <input id={id} aria-describedby={hint} type="datetime-local" step="1" value={at} onChange={(event) => setAt(event.target.value)} />}
+        {(id, hint) => (
+          <input
+            id={id}
+            aria-describedby={hint}
+            type="datetime-local"
+            step="1"
+            value={at}
+            onChange={(event) => setAt(event.target.value)}
+          />
+        )}
       </Field>
       {instant && found.failure && <Problem failure={found.failure} />}
       {instant && found.data && (
-        <p role="status">It pointed at <DatumLink slug={project.slug} datum={found.data.to} />: version {found.data.version}, since <Time at={found.data.at} exact />.</p>
+        <p role="status">
+          It pointed at <DatumLink slug={project.slug} datum={found.data.to} />: version {found.data.version}, since{" "}
+          <Time at={found.data.at} exact />.
+        </p>
       )}
       {instant && found.data === null && <p role="status">It did not exist yet.</p>}
     </section>

@@ -1,15 +1,15 @@
-import { useEffect, useState } from "react";
+import { useEffect } from "react";
 import { Link, useSearchParams } from "wouter";
-import { ask, client } from "../api.ts";
+import { ask, follow } from "../api.ts";
 import { graphql } from "../graphql.ts";
-import { usePages } from "../parts/loading.ts";
+import { useCalm, usePages } from "../parts/loading.ts";
 import { Empty, ExecutionLink, Loading, More, Problem, Status, Time } from "../parts/ui.tsx";
 import { may, useProject, useViewer } from "../session.ts";
 
 const LIST = graphql(`
-  query Executions($project: ID!, $filter: ExecutionFilter!, $after: String) {
+  query Executions($project: ID!, $filter: ExecutionFilter!, $after: String, $first: Int!) {
     project(id: $project) {
-      executions(filter: $filter, first: 50, after: $after) {
+      executions(filter: $filter, first: $first, after: $after) {
         nodes {
           id
           number
@@ -38,18 +38,6 @@ export const UPDATED = graphql(`
   subscription ExecutionUpdated($project: ID, $execution: ID) {
     executionUpdated(project: $project, execution: $execution) {
       id
-      number
-      title
-      step
-      status
-      createdAt
-      finishedAt
-      createdBy {
-        name
-      }
-      warnings {
-        code
-      }
     }
   }
 `);
@@ -63,28 +51,15 @@ export function ExecutionsPage() {
   const status = statuses.find((each) => each === search.get("status"));
   const warned = search.get("warnings") === "1";
   const filter = { ...(status ? { status: [status] } : {}), ...(warned ? { hasWarnings: true } : {}) };
-  const key = `${project.id} ${JSON.stringify(filter)}`;
-  const pages = usePages(async (after) => {
-    const found = await ask(LIST, { project: project.id, filter, after });
-    return found.project?.executions ?? { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
-  }, key);
-  type Listed = (typeof pages.items)[number];
-  const [live, setLive] = useState<ReadonlyMap<string, Listed>>(new Map());
-  useEffect(() => setLive(new Map()), [key]);
-  useEffect(
-    () =>
-      client.subscription(UPDATED, { project: project.id, execution: null }).subscribe(({ data }) => {
-        if (data) setLive((before) => new Map(before).set(data.executionUpdated.id, data.executionUpdated));
-      }).unsubscribe,
-    [project.id],
+  const pages = usePages(
+    async (after, first) => {
+      const found = await ask(LIST, { project: project.id, filter, after, first });
+      return found.project?.executions ?? { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
+    },
+    `${project.id} ${JSON.stringify(filter)}`,
   );
-  const known = new Set(pages.items.map((each) => each.id));
-  const created = [...live.values()].filter((each) => !known.has(each.id) && matches(each)).sort((one, two) => two.number - one.number);
-  const items = [...created, ...pages.items.map((each) => live.get(each.id) ?? each)];
-
-  function matches(execution: Listed): boolean {
-    return (!status || execution.status === status) && (!warned || execution.warnings.length > 0) && execution.number > (pages.items[0]?.number ?? 0);
-  }
+  const calmly = useCalm(pages.reload);
+  useEffect(() => follow(UPDATED, { project: project.id, execution: null }, calmly), [project.id, calmly]);
 
   const choose = (name: string, value: string) => {
     const next = new URLSearchParams(search);
@@ -98,29 +73,62 @@ export function ExecutionsPage() {
         <h1>Executions</h1>
         <select aria-label="Status" value={status ?? ""} onChange={(event) => choose("status", event.target.value)}>
           <option value="">any status</option>
-          {statuses.map((each) => <option key={each} value={each}>{each.toLowerCase()}</option>)}
+          {statuses.map((each) => (
+            <option key={each} value={each}>
+              {each.toLowerCase()}
+            </option>
+          ))}
         </select>
-        <label><input type="checkbox" checked={warned} onChange={(event) => choose("warnings", event.target.checked ? "1" : "")} /> with warnings</label>
-        {may(viewer, "WRITE") && <Link className="button primary" href={`/projects/${project.slug}/executions/new`}>Create an execution</Link>}
+        <label>
+          <input
+            type="checkbox"
+            checked={warned}
+            onChange={(event) => choose("warnings", event.target.checked ? "1" : "")}
+          />{" "}
+          with warnings
+        </label>
+        {may(viewer, "WRITE") && (
+          <Link className="button primary" href={`/projects/${project.slug}/executions/new`}>
+            Create an execution
+          </Link>
+        )}
       </div>
       {pages.failure && <Problem failure={pages.failure} retry={pages.reload} />}
-      {pages.loading && items.length === 0 && <Loading what="executions" />}
-      {!pages.loading && !pages.failure && items.length === 0 && (
+      {pages.loading && pages.items.length === 0 && <Loading what="executions" />}
+      {!pages.loading && !pages.failure && pages.items.length === 0 && (
         <Empty title={status || warned ? "No execution is like that" : "There are no executions yet"}>
-          <p>An execution is a run whose inputs are pinned to exact files. Create one here, or with <code>waymark execution create</code>.</p>
+          <p>
+            An execution is a run whose inputs are pinned to exact files. Create one here, or with{" "}
+            <code>waymark execution create</code>.
+          </p>
         </Empty>
       )}
-      {items.length > 0 && (
+      {pages.items.length > 0 && (
         <div className="scroll" tabIndex={0} role="region" aria-label="Executions">
           <table className="list">
-            <thead><tr><th>Execution</th><th>Status</th><th>Warnings</th><th>Created</th><th>By</th><th>Ended</th></tr></thead>
+            <thead>
+              <tr>
+                <th>Execution</th>
+                <th>Status</th>
+                <th>Warnings</th>
+                <th>Created</th>
+                <th>By</th>
+                <th>Ended</th>
+              </tr>
+            </thead>
             <tbody>
-              {items.map((each) => (
+              {pages.items.map((each) => (
                 <tr key={each.id}>
-                  <th scope="row"><ExecutionLink slug={project.slug} execution={each} /></th>
-                  <td><Status status={each.status} /></td>
+                  <th scope="row">
+                    <ExecutionLink slug={project.slug} execution={each} />
+                  </th>
+                  <td>
+                    <Status status={each.status} />
+                  </td>
                   <td>{each.warnings.length > 0 && `⚠ ${each.warnings.length}`}</td>
-                  <td><Time at={each.createdAt} /></td>
+                  <td>
+                    <Time at={each.createdAt} />
+                  </td>
                   <td>{each.createdBy?.name}</td>
                   <td>{each.finishedAt && <Time at={each.finishedAt} />}</td>
                 </tr>

@@ -79,7 +79,9 @@ async function load(kind: string, id: string, direction: Direction, depth: numbe
 
 function merged(one: Graph, two: Graph): Graph {
   const nodes = new Map([...two.nodes, ...one.nodes].map((each) => [each.subject.id, each]));
-  const edges = new Map([...one.edges, ...two.edges].map((each) => [`${each.from} ${each.to} ${each.inputName ?? ""}`, each]));
+  const edges = new Map(
+    [...one.edges, ...two.edges].map((each) => [`${each.from} ${each.to} ${each.inputName ?? ""}`, each]),
+  );
   return { truncated: one.truncated || two.truncated, nodes: [...nodes.values()], edges: [...edges.values()] };
 }
 
@@ -116,13 +118,32 @@ export default function LineagePage() {
             </select>
           )}
         </Field>
-        <Field label="Depth">{(own) => <input id={own} type="number" min={1} max={50} value={depth} onChange={(event) => setDepth(Math.min(50, Math.max(1, Number(event.target.value) || 1)))} />}</Field>
-        <button type="button" aria-pressed={asList} onClick={() => setAsList(!asList)}>{asList ? "Show as a graph" : "Show as a list"}</button>
+        <Field label="Depth">
+          {(own) => (
+            <input
+              id={own}
+              type="number"
+              min={1}
+              max={50}
+              value={depth}
+              onChange={(event) => setDepth(Math.min(50, Math.max(1, Number(event.target.value) || 1)))}
+            />
+          )}
+        </Field>
+        <button type="button" aria-pressed={asList} onClick={() => setAsList(!asList)}>
+          {asList ? "Show as a graph" : "Show as a list"}
+        </button>
       </div>
       {failure && <Problem failure={failure} retry={reload} />}
       {graph === undefined && !failure && <Loading what="the lineage" />}
-      {graph === null && <Empty title="There is no such file or execution"><Link href={`/projects/${project.slug}/data`}>To the files</Link></Empty>}
-      {graph?.truncated && <p className="problem">There is more than 500 files and executions; take a lower depth, or one direction.</p>}
+      {graph === null && (
+        <Empty title="There is no such file or execution">
+          <Link href={`/projects/${project.slug}/data`}>To the files</Link>
+        </Empty>
+      )}
+      {graph?.truncated && (
+        <p className="problem">There is more than 500 files and executions; take a lower depth, or one direction.</p>
+      )}
       {graph && (asList ? <List graph={graph} /> : <Picture graph={graph} root={id} chosen={chosen} choose={expand} />)}
     </>
   );
@@ -131,19 +152,38 @@ export default function LineagePage() {
 /** What leads to a node, and what it leads to. */
 export function connected(edges: readonly { from: string; to: string }[], id: string): Set<string> {
   const found = new Set([id]);
-  for (const [here, there] of [["to", "from"], ["from", "to"]] as const) {
+  for (const [here, there] of [
+    ["to", "from"],
+    ["from", "to"],
+  ] as const) {
     const waiting = [id];
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop())
-      for (const edge of edges) if (edge[here] === next && !found.has(edge[there])) { found.add(edge[there]); waiting.push(edge[there]); }
+      for (const edge of edges)
+        if (edge[here] === next && !found.has(edge[there])) {
+          found.add(edge[there]);
+          waiting.push(edge[there]);
+        }
   }
   return found;
 }
 
 type Drawn = Node<{ subject: Subject; root: boolean; on: boolean }, "subject">;
 
-function Picture({ graph, root, chosen, choose }: { graph: Graph; root: string; chosen: string; choose: (subject: Subject) => void }) {
+function Picture({
+  graph,
+  root,
+  chosen,
+  choose,
+}: {
+  graph: Graph;
+  root: string;
+  chosen: string;
+  choose: (subject: Subject) => void;
+}) {
   const placed = useMemo(() => {
-    const layout = new dagre.graphlib.Graph().setGraph({ rankdir: "LR", nodesep: 16, ranksep: 70 }).setDefaultEdgeLabel(() => ({}));
+    const layout = new dagre.graphlib.Graph()
+      .setGraph({ rankdir: "LR", nodesep: 16, ranksep: 70 })
+      .setDefaultEdgeLabel(() => ({}));
     for (const { subject } of graph.nodes) layout.setNode(subject.id, { width: WIDTH, height: HEIGHT });
     for (const edge of graph.edges) layout.setEdge(edge.from, edge.to);
     dagre.layout(layout);
@@ -154,7 +194,14 @@ function Picture({ graph, root, chosen, choose }: { graph: Graph; root: string; 
     () =>
       graph.nodes.map(({ subject }) => {
         const at = placed.get(subject.id) ?? { x: 0, y: 0 };
-        return { id: subject.id, type: "subject", position: { x: at.x - WIDTH / 2, y: at.y - HEIGHT / 2 }, data: { subject, root: subject.id === root, on: path.has(subject.id) }, width: WIDTH, height: HEIGHT };
+        return {
+          id: subject.id,
+          type: "subject",
+          position: { x: at.x - WIDTH / 2, y: at.y - HEIGHT / 2 },
+          data: { subject, root: subject.id === root, on: path.has(subject.id) },
+          width: WIDTH,
+          height: HEIGHT,
+        };
       }),
     [graph, placed, path, root],
   );
@@ -162,7 +209,13 @@ function Picture({ graph, root, chosen, choose }: { graph: Graph; root: string; 
     () =>
       graph.edges.map((each) => {
         const on = path.has(each.from) && path.has(each.to);
-        return { id: `${each.from} ${each.to} ${each.inputName ?? ""}`, source: each.from, target: each.to, ...(each.inputName ? { label: each.inputName } : {}), className: on ? "edge-on" : "edge-off" };
+        return {
+          id: `${each.from} ${each.to} ${each.inputName ?? ""}`,
+          source: each.from,
+          target: each.to,
+          ...(each.inputName ? { label: each.inputName } : {}),
+          className: on ? "edge-on" : "edge-off",
+        };
       }),
     [graph, path],
   );
@@ -195,11 +248,22 @@ const kinds = {
     const { slug } = useProject();
     const isFile = subject.__typename === "Datum";
     return (
-      <div className={`subject ${isFile ? "subject-file" : "subject-execution"} ${on ? "on" : "off"} ${root ? "root" : ""}`}>
+      <div
+        className={`subject ${isFile ? "subject-file" : "subject-execution"} ${on ? "on" : "off"} ${root ? "root" : ""}`}
+      >
         <Handle type="target" position={Position.Left} isConnectable={false} />
         <span className="kind">{isFile ? "▤ file" : "⚙ execution"}</span>
-        {subject.__typename === "Datum" ? <DatumLink slug={slug} datum={subject} /> : <ExecutionLink slug={slug} execution={subject} />}
-        {subject.__typename === "Datum" && subject.aliases.map((each) => <span key={each.name} className="badge">{each.name}</span>)}
+        {subject.__typename === "Datum" ? (
+          <DatumLink slug={slug} datum={subject} />
+        ) : (
+          <ExecutionLink slug={slug} execution={subject} />
+        )}
+        {subject.__typename === "Datum" &&
+          subject.aliases.map((each) => (
+            <span key={each.name} className="badge">
+              {each.name}
+            </span>
+          ))}
         {subject.__typename === "Execution" && <Status status={subject.status} />}
         <Handle type="source" position={Position.Right} isConnectable={false} />
       </div>
@@ -213,22 +277,58 @@ function List({ graph }: { graph: Graph }) {
   const link = (id: string) => {
     const subject = names.get(id);
     if (!subject) return null;
-    return subject.__typename === "Datum" ? <DatumLink slug={slug} datum={subject} /> : <ExecutionLink slug={slug} execution={subject} />;
+    return subject.__typename === "Datum" ? (
+      <DatumLink slug={slug} datum={subject} />
+    ) : (
+      <ExecutionLink slug={slug} execution={subject} />
+    );
   };
   return (
     <div className="scroll" tabIndex={0} role="region" aria-label="Lineage as a list">
       <table className="list">
-        <thead><tr><th>What</th><th>Kind</th><th>Steps away</th><th>Came from</th><th>Led to</th></tr></thead>
+        <thead>
+          <tr>
+            <th>What</th>
+            <th>Kind</th>
+            <th>Steps away</th>
+            <th>Came from</th>
+            <th>Led to</th>
+          </tr>
+        </thead>
         <tbody>
-          {[...graph.nodes].sort((one, two) => one.depth - two.depth).map(({ subject, depth }) => (
-            <tr key={subject.id}>
-              <th scope="row">{link(subject.id)}</th>
-              <td>{subject.__typename === "Datum" ? "file" : "execution"}{subject.__typename === "Datum" && subject.aliases.map((each) => <span key={each.name} className="badge">{each.name}</span>)}</td>
-              <td>{depth}</td>
-              <td>{graph.edges.filter((each) => each.to === subject.id).map((each) => <div key={`${each.from} ${each.inputName ?? ""}`}>{link(each.from)} {each.inputName && <span className="quiet">as {each.inputName}</span>}</div>)}</td>
-              <td>{graph.edges.filter((each) => each.from === subject.id).map((each) => <div key={`${each.to} ${each.inputName ?? ""}`}>{link(each.to)}</div>)}</td>
-            </tr>
-          ))}
+          {[...graph.nodes]
+            .sort((one, two) => one.depth - two.depth)
+            .map(({ subject, depth }) => (
+              <tr key={subject.id}>
+                <th scope="row">{link(subject.id)}</th>
+                <td>
+                  {subject.__typename === "Datum" ? "file" : "execution"}
+                  {subject.__typename === "Datum" &&
+                    subject.aliases.map((each) => (
+                      <span key={each.name} className="badge">
+                        {each.name}
+                      </span>
+                    ))}
+                </td>
+                <td>{depth}</td>
+                <td>
+                  {graph.edges
+                    .filter((each) => each.to === subject.id)
+                    .map((each) => (
+                      <div key={`${each.from} ${each.inputName ?? ""}`}>
+                        {link(each.from)} {each.inputName && <span className="quiet">as {each.inputName}</span>}
+                      </div>
+                    ))}
+                </td>
+                <td>
+                  {graph.edges
+                    .filter((each) => each.from === subject.id)
+                    .map((each) => (
+                      <div key={`${each.to} ${each.inputName ?? ""}`}>{link(each.to)}</div>
+                    ))}
+                </td>
+              </tr>
+            ))}
         </tbody>
       </table>
     </div>

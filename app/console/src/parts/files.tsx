@@ -124,7 +124,17 @@ function asValue(text: string): unknown {
   }
 }
 
-export function FilePicker({ label, picked, pick, clear }: { label: string; picked: Found | null; pick: (found: Found) => void; clear: () => void }) {
+export function FilePicker({
+  label,
+  picked,
+  pick,
+  clear,
+}: {
+  label: string;
+  picked: Found | null;
+  pick: (found: Found) => void;
+  clear: () => void;
+}) {
   const project = useProject();
   const [text, setText] = useState("");
   const settled = useSettled(text);
@@ -133,16 +143,31 @@ export function FilePicker({ label, picked, pick, clear }: { label: string; pick
     return (
       <div className="picked">
         <p>
-          <strong>{label}:</strong> {picked.alias && <><code>{picked.alias.name}</code> → </>}
+          <strong>{label}:</strong>{" "}
+          {picked.alias && (
+            <>
+              <code>{picked.alias.name}</code> →{" "}
+            </>
+          )}
           {picked.file.name} (<Size bytes={picked.file.size} />, <Time at={picked.file.createdAt} />)
         </p>
-        <button type="button" className="small" onClick={clear}>Choose another</button>
+        <button type="button" className="small" onClick={clear}>
+          Choose another
+        </button>
       </div>
     );
   return (
     <div className="picker">
       <Field label={label} hint="A name, an alias, an id, #tag or key=value.">
-        {(id, hint) => <input id={id} aria-describedby={hint} type="search" value={text} onChange={(event) => setText(event.target.value)} />}
+        {(id, hint) => (
+          <input
+            id={id}
+            aria-describedby={hint}
+            type="search"
+            value={text}
+            onChange={(event) => setText(event.target.value)}
+          />
+        )}
       </Field>
       {failure && <Problem failure={failure} retry={reload} />}
       {!data && !failure && <Loading what="files" />}
@@ -161,7 +186,11 @@ export function FilePicker({ label, picked, pick, clear }: { label: string; pick
               </button>
             </li>
           ))}
-          {data.length === 0 && <li className="quiet">Nothing was found. Files are pushed with <code>waymark data push</code>, or dropped on the data view.</li>}
+          {data.length === 0 && (
+            <li className="quiet">
+              Nothing was found. Files are pushed with <code>waymark data push</code>, or dropped on the data view.
+            </li>
+          )}
         </ul>
       )}
     </div>
@@ -169,30 +198,66 @@ export function FilePicker({ label, picked, pick, clear }: { label: string; pick
 }
 
 /** Two files side by side; what differs is marked, by more than colour. */
-export function Comparison({ slug, sides }: { slug: string; sides: readonly [{ title: string; file: FragmentOf<typeof FILE> | null }, { title: string; file: FragmentOf<typeof FILE> | null }] }) {
-  const [left, right] = sides.map((each) => (each.file ? readFragment(FILE, each.file) : null)) as [FileFacts | null, FileFacts | null];
+export function Comparison({
+  slug,
+  sides,
+}: {
+  slug: string;
+  sides: readonly [
+    { title: string; file: FragmentOf<typeof FILE> | null },
+    { title: string; file: FragmentOf<typeof FILE> | null },
+  ];
+}) {
+  const [left, right] = sides.map((each) => (each.file ? readFragment(FILE, each.file) : null)) as [
+    FileFacts | null,
+    FileFacts | null,
+  ];
   const rows: [string, (file: FileFacts) => ReactNode, (file: FileFacts) => unknown][] = [
     ["Name", (file) => file.name, (file) => file.name],
     ["Size", (file) => <Size bytes={file.size} />, (file) => file.size],
-    ["sha256", (file) => <code className="hash">{file.checksums.sha256 ?? "not yet known"}</code>, (file) => file.checksums.sha256],
-    ["md5", (file) => <code className="hash">{file.checksums.md5 ?? "not yet known"}</code>, (file) => file.checksums.md5],
+    [
+      "sha256",
+      (file) => <code className="hash">{file.checksums.sha256 ?? "not yet known"}</code>,
+      (file) => file.checksums.sha256,
+    ],
+    [
+      "md5",
+      (file) => <code className="hash">{file.checksums.md5 ?? "not yet known"}</code>,
+      (file) => file.checksums.md5,
+    ],
     ["Tags", (file) => <Tags tags={file.tags} />, (file) => JSON.stringify([...file.tags].sort())],
     ["Properties", (file) => <Values value={file.properties} />, (file) => JSON.stringify(file.properties)],
-    ["Made by", (file) => (file.producedBy ? <ExecutionLink slug={slug} execution={file.producedBy} /> : <span className="quiet">an upload</span>), (file) => file.producedBy?.number],
-    ["Came", (file) => <Time at={file.createdAt} exact />, (file) => file.createdAt],
+    [
+      "Made by",
+      (file) =>
+        file.producedBy ? (
+          <ExecutionLink slug={slug} execution={file.producedBy} />
+        ) : (
+          <span className="quiet">an upload</span>
+        ),
+      (file) => file.producedBy?.number,
+    ],
+    ["Created", (file) => <Time at={file.createdAt} exact />, (file) => file.createdAt],
   ];
   return (
     <div className="scroll" tabIndex={0} role="region" aria-label="Comparison">
       <table className="comparison">
         <thead>
-          <tr><td /><th scope="col">{sides[0].title}</th><th scope="col">{sides[1].title}</th></tr>
+          <tr>
+            <td />
+            <th scope="col">{sides[0].title}</th>
+            <th scope="col">{sides[1].title}</th>
+          </tr>
         </thead>
         <tbody>
           {rows.map(([name, show, same]) => {
             const differs = (left ? same(left) : null) !== (right ? same(right) : null);
             return (
               <tr key={name} className={differs ? "differs" : ""}>
-                <th scope="row">{differs ? "≠ " : "= "}{name}</th>
+                <th scope="row">
+                  {differs ? "≠ " : "= "}
+                  {name}
+                </th>
                 <td>{left ? show(left) : <span className="quiet">nowhere</span>}</td>
                 <td>{right ? show(right) : <span className="quiet">nowhere</span>}</td>
               </tr>

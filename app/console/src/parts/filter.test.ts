@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { asInput, readFilter, splitProperty, writeFilter } from "./filter.ts";
 
 test("a filter survives the address bar", () => {
-  const address = "q=model&tag=a&tag=b+c&property=accuracy%3D0.9&property=name%3D%22x%22&origin=UPLOAD&since=2026-03-15";
+  const address =
+    "q=model&tag=a&tag=b+c&property=accuracy%3D0.9&property=name%3D%22x%22&origin=UPLOAD&since=2026-03-15";
   const filter = readFilter(new URLSearchParams(address));
   assert.deepEqual(filter.tags, ["a", "b c"]);
   assert.deepEqual(filter.properties, { accuracy: 0.9, name: "x" });

@@ -29,7 +29,7 @@ export function writeFilter(filter: DataFilter): URLSearchParams {
   const search = new URLSearchParams();
   if (filter.text) search.set("q", filter.text);
   for (const tag of filter.tags) search.append("tag", tag);
-  for (const [name, value] of Object.entries(filter.properties)) search.append("property", `${name}=${JSON.stringify(value)}`);
+  for (const property of Object.entries(filter.properties)) search.append("property", joinProperty(property));
   for (const name of ["origin", "store", "since", "until"] as const) if (filter[name]) search.set(name, filter[name]);
   return search;
 }
@@ -43,6 +43,18 @@ export function splitProperty(text: string): [string, unknown] {
   } catch {
     return [name, value];
   }
+}
+
+export function joinProperty([name, value]: [string, unknown]): string {
+  return `${name}=${JSON.stringify(value)}`;
+}
+
+/** What is separated by commas. */
+export function splitList(text: string): string[] {
+  return text
+    .split(",")
+    .map((each) => each.trim())
+    .filter(Boolean);
 }
 
 /** As the API takes it. Days are whole ones of this machine's zone. */

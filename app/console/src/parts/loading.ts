@@ -1,6 +1,7 @@
 /** What a view has loaded so far: one thing, or a list that grows page by page. */
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Failure } from "../api.ts";
+import { unique } from "./words.ts";
 
 export interface Loaded<Data> {
   data: Data | undefined;
@@ -19,7 +20,8 @@ export function useLoaded<Data>(load: () => Promise<Data>, key: string): Loaded<
     let current = true;
     newest.current().then(
       (data) => current && setState({ key, data }),
-      (error: unknown) => current && setState((before) => ({ ...(before.key === key ? before : { key }), failure: asFailure(error) })),
+      (error: unknown) =>
+        current && setState((before) => ({ ...(before.key === key ? before : { key }), failure: asFailure(error) })),
     );
     return () => {
       current = false;
@@ -49,8 +51,14 @@ export interface Pages<Item> {
   reload: () => void;
 }
 
-/** A keyset-paged list, from its beginning whenever `key` changes. */
-export function usePages<Item>(load: (after: string | null) => Promise<Page<Item>>, key: string): Pages<Item> {
+const PAGE = 50;
+const LARGEST_PAGE = 500;
+
+/** A keyset-paged list, from its beginning whenever `key` changes; loaded anew it keeps its length, up to one page. */
+export function usePages<Item>(
+  load: (after: string | null, first: number) => Promise<Page<Item>>,
+  key: string,
+): Pages<Item> {
   interface State {
     key: string;
     items: readonly Item[];
@@ -59,47 +67,53 @@ export function usePages<Item>(load: (after: string | null) => Promise<Page<Item
     failure: Failure | undefined;
   }
   const empty: State = { key, items: [], cursor: null, hasMore: true, failure: undefined };
-  const [state, setState] = useState<State>(empty);
+  const [state, setState] = useState(empty);
   const newest = useRef(load);
   newest.current = load;
   const wanted = useRef(key);
   wanted.current = key;
-  const busy = useRef<string | null>(null);
+  const round = useRef(0);
+  const busy = useRef(false);
 
-  const fetch = useCallback((from: string | null, before: readonly Item[]) => {
+  const fetch = useCallback((from: string | null, before: readonly Item[], first: number) => {
     const own = wanted.current;
-    const mark = `${own}\n${from ?? ""}`;
-    if (busy.current === mark) return;
-    busy.current = mark;
+    const mine = ++round.current;
+    const isNewest = () => round.current === mine && wanted.current === own;
+    busy.current = true;
     newest
-      .current(from)
+      .current(from, first)
       .then(
-        (page) => {
-          if (wanted.current !== own || busy.current !== mark) return;
-          const { hasNextPage, endCursor } = page.pageInfo;
-          setState({ key: own, items: [...before, ...page.nodes], cursor: endCursor, hasMore: hasNextPage, failure: undefined });
+        ({ nodes, pageInfo: { endCursor, hasNextPage } }) => {
+          if (!isNewest()) return;
+          const items = [...before, ...nodes];
+          setState({ key: own, items, cursor: endCursor, hasMore: hasNextPage, failure: undefined });
         },
         (error: unknown) => {
-          if (wanted.current === own && busy.current === mark)
-            setState((was) => ({ ...was, key: own, items: before, failure: asFailure(error) }));
+          if (!isNewest()) return;
+          const failure = asFailure(error);
+          setState((was) => (was.key === own ? { ...was, failure } : { ...empty, key: own, failure }));
         },
       )
       .finally(() => {
-        if (busy.current === mark) busy.current = null;
+        if (round.current === mine) busy.current = false;
       });
   }, []);
 
-  useEffect(() => fetch(null, []), [key, fetch]);
+  useEffect(() => fetch(null, [], PAGE), [key, fetch]);
   const own = state.key === key ? state : empty;
+  const length = useRef(0);
+  length.current = own.items.length;
+  const reload = useCallback(() => fetch(null, [], Math.min(LARGEST_PAGE, Math.max(PAGE, length.current))), [fetch]);
   return {
     items: own.items,
     failure: own.failure,
     loading: own.failure === undefined && own.hasMore,
     hasMore: own.hasMore,
     more: () => {
-      if (own.hasMore && own.items.length > 0) fetch(own.cursor, own.items);
+      if (!busy.current && own.failure === undefined && own.hasMore && own.items.length > 0)
+        fetch(own.cursor, own.items, own.items.length < LARGEST_PAGE ? PAGE : 4 * PAGE);
     },
-    reload: () => fetch(null, []),
+    reload,
   };
 }
 
@@ -140,12 +154,29 @@ export function useAction(): {
   return { busy, failure, clear: useCallback(() => setFailure(undefined), []), run };
 }
 
+/** Runs `act` at most once a second, and once more after the last call, as for events that come in bursts. */
+export function useCalm(act: () => void): () => void {
+  const newest = useRef(act);
+  newest.current = act;
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  const last = useRef(0);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return useCallback(() => {
+    clearTimeout(timer.current);
+    const wait = Math.max(50, last.current + 1000 - Date.now());
+    timer.current = setTimeout(() => {
+      last.current = Date.now();
+      newest.current();
+    }, wait);
+  }, []);
+}
+
 /** An idempotency key that stays the same while what is sent does, so that sending it again is safe. */
 export function useAttempt(): (input: unknown) => string {
   const last = useRef<{ text: string; key: string }>(undefined);
   return useCallback((input) => {
     const text = JSON.stringify(input);
-    if (last.current?.text !== text) last.current = { text, key: crypto.randomUUID() };
+    if (last.current?.text !== text) last.current = { text, key: unique() };
     return last.current.key;
   }, []);
 }

@@ -12,7 +12,7 @@ const NOW = graphql(
   `
     query AliasesNow($project: ID!, $names: [String!]!) {
       project(id: $project) {
-        aliases(filter: { name: { in: $names }, includeDeleted: true }, first: 100) {
+        aliases(filter: { name: { in: $names }, includeDeleted: true }, first: 500) {
           nodes {
             id
             name
@@ -31,12 +31,6 @@ const NOW = graphql(
                 }
               }
             }
-            waiting: usedBy(first: 100) {
-              nodes {
-                number
-                status
-              }
-            }
           }
         }
       }
@@ -45,12 +39,33 @@ const NOW = graphql(
   [FILE],
 );
 
+const WAITING = graphql(`
+  query Waiting($project: ID!, $alias: ID!) {
+    project(id: $project) {
+      executions(filter: { usesAlias: $alias, status: [CREATED, QUEUED] }, first: 20) {
+        nodes {
+          number
+        }
+        totalCount
+      }
+    }
+  }
+`);
+
 const SET = graphql(`
   mutation MoveAliases($input: SetAliasesInput!) {
     setAliases(input: $input) {
       changes {
         id
       }
+    }
+  }
+`);
+
+const ROLL_BACK = graphql(`
+  mutation RollBackAlias($input: RollbackAliasInput!) {
+    rollbackAlias(input: $input) {
+      changed
     }
   }
 `);
@@ -66,18 +81,35 @@ const TARGET = graphql(
   [FILE],
 );
 
-/** Points the aliases `names` at a file; with none of them, a new one at first. `target` is the file, if it is known already. */
-export function MoveDialog({ names, target, reason: given = "", close, moved }: { names: readonly string[]; target?: Found; reason?: string; close: () => void; moved: () => void }) {
+/** A version of the alias to return to, and the file it pointed at then. */
+export interface Back {
+  version: number;
+  found: Found;
+}
+
+/** Points the aliases `names` at a file, or the one at what it pointed at before; with no names, a new one at first. */
+export function MoveDialog({
+  names,
+  back,
+  close,
+  moved,
+}: {
+  names: readonly string[];
+  back?: Back;
+  close: () => void;
+  moved: () => void;
+}) {
   const project = useProject();
   const [name, setName] = useState("");
-  const [picked, setPicked] = useState<Found | null>(target ?? null);
-  const [reason, setReason] = useState(given);
+  const [picked, setPicked] = useState(back?.found ?? null);
+  const [reason, setReason] = useState(back ? `back to version ${back.version}` : "");
   const attempt = useAttempt();
   const { busy, failure, run } = useAction();
   const isNew = names.length === 0;
   const wanted = isNew ? (nameFault(name) === null ? [name] : []) : names;
   const now = useLoaded(
-    async () => (wanted.length ? ((await ask(NOW, { project: project.id, names: [...wanted] })).project?.aliases.nodes ?? []) : []),
+    async () =>
+      wanted.length ? ((await ask(NOW, { project: project.id, names: [...wanted] })).project?.aliases.nodes ?? []) : [],
     wanted.join(" "),
   );
   const next = useLoaded(
@@ -85,20 +117,30 @@ export function MoveDialog({ names, target, reason: given = "", close, moved }: 
     picked?.file.id ?? "",
   );
   const taken = isNew && now.data?.some((alias) => alias.datum !== null);
-  const fault = isNew ? (name === "" ? null : (nameFault(name) ?? (taken ? "There is an alias of that name already; it would be moved." : null))) : null;
+  const fault = isNew
+    ? name === ""
+      ? null
+      : (nameFault(name) ?? (taken ? "There is an alias of that name already; it would be moved." : null))
+    : null;
   const conflict = failure?.code === "CONFLICT";
 
   const act = () =>
     void run(async () => {
       if (!picked || wanted.length === 0) throw new Failure("Choose a name and a file.");
-      const moves = wanted.map((each) => ({
+      const expected = wanted.map((each) => ({
         name: each,
-        datum: picked.file.id,
         expectedVersion: now.data?.find((alias) => alias.name === each)?.version ?? 0,
       }));
+      const shared = { project: project.id, reason: reason || null };
+      const [alone] = expected;
       try {
-        const input = { project: project.id, moves, reason: reason || null };
-        await change(SET, { input: { ...input, idempotencyKey: attempt(input) } });
+        if (alone && back?.found.file.id === picked.file.id) {
+          const input = { ...shared, ...alone, toVersion: back.version };
+          await change(ROLL_BACK, { input: { ...input, idempotencyKey: attempt(input) } });
+        } else {
+          const input = { ...shared, moves: expected.map((each) => ({ ...each, datum: picked.file.id })) };
+          await change(SET, { input: { ...input, idempotencyKey: attempt(input) } });
+        }
       } catch (error) {
         // what is there now is shown, and asked about again
         now.reload();
@@ -109,11 +151,23 @@ export function MoveDialog({ names, target, reason: given = "", close, moved }: 
     });
 
   return (
-    <Dialog title={isNew ? "Create an alias" : names.length === 1 ? `Move ${names[0]}` : `Move ${names.length} aliases`} close={close}>
+    <Dialog
+      title={isNew ? "Create an alias" : names.length === 1 ? `Move ${names[0]}` : `Move ${names.length} aliases`}
+      close={close}
+    >
       <Form label="Move" act={act}>
         {isNew && (
           <Field label="Name" hint="Letters, digits, '.', '_' and '-'." fault={fault}>
-            {(id, hint) => <input id={id} aria-describedby={hint} value={name} autoFocus required onChange={(event) => setName(event.target.value)} />}
+            {(id, hint) => (
+              <input
+                id={id}
+                aria-describedby={hint}
+                value={name}
+                autoFocus
+                required
+                onChange={(event) => setName(event.target.value)}
+              />
+            )}
           </Field>
         )}
         <FilePicker label="File" picked={picked} pick={setPicked} clear={() => setPicked(null)} />
@@ -125,29 +179,51 @@ export function MoveDialog({ names, target, reason: given = "", close, moved }: 
             <ul>
               {now.data.map((alias) => (
                 <li key={alias.id}>
-                  <strong>{alias.name}</strong> was moved to {alias.datum ? readFragment(FILE, alias.datum).name : "nowhere"} (version {alias.version})
-                  {alias.history.nodes[0] && <> by {alias.history.nodes[0].actor?.name ?? "nobody"}, <Time at={alias.history.nodes[0].at} /></>}
+                  <strong>{alias.name}</strong> was moved to{" "}
+                  {alias.datum ? readFragment(FILE, alias.datum).name : "nowhere"} (version {alias.version})
+                  {alias.history.nodes[0] && (
+                    <>
+                      {" "}
+                      by {alias.history.nodes[0].actor?.name ?? "nobody"}, <Time at={alias.history.nodes[0].at} />
+                    </>
+                  )}
                 </li>
               ))}
             </ul>
             <p>Look at the difference again, and move it once more if it is still right.</p>
           </div>
         )}
-        {picked && now.data && next.data !== undefined && now.data.map((alias) => (
-          <section key={alias.id}>
-            <Comparison
-              slug={project.slug}
-              sides={[{ title: `${alias.name} now`, file: alias.datum }, { title: "then", file: next.data ?? null }]}
-            />
-            <Touched alias={alias} />
-          </section>
-        ))}
+        {picked &&
+          now.data &&
+          next.data !== undefined &&
+          now.data.map((alias) => (
+            <section key={alias.id}>
+              <Comparison
+                slug={project.slug}
+                sides={[
+                  { title: `${alias.name} now`, file: alias.datum },
+                  { title: "then", file: next.data ?? null },
+                ]}
+              />
+              <Touched alias={alias} />
+            </section>
+          ))}
         {!conflict && failure && <Problem failure={failure} />}
         <Field label="Reason" hint="Kept with the change for ever.">
-          {(id, hint) => <input id={id} aria-describedby={hint} value={reason} maxLength={4000} onChange={(event) => setReason(event.target.value)} />}
+          {(id, hint) => (
+            <input
+              id={id}
+              aria-describedby={hint}
+              value={reason}
+              maxLength={4000}
+              onChange={(event) => setReason(event.target.value)}
+            />
+          )}
         </Field>
         <div className="actions">
-          <button type="button" onClick={close}>Cancel</button>
+          <button type="button" onClick={close}>
+            Cancel
+          </button>
           <button className="primary" disabled={busy || !picked || wanted.length === 0 || now.data === undefined}>
             {busy ? "Moving …" : isNew && !taken ? "Create" : conflict ? "Move all the same" : "Move"}
           </button>
@@ -157,16 +233,28 @@ export function MoveDialog({ names, target, reason: given = "", close, moved }: 
   );
 }
 
-function Touched({ alias }: { alias: { name: string; datum: { aliases: readonly { name: string }[] } | null; waiting: { nodes: readonly { number: number; status: string }[] } } }) {
-  const waiting = alias.waiting.nodes.filter((each) => each.status === "QUEUED" || each.status === "CREATED");
+function Touched({
+  alias,
+}: {
+  alias: { id: string; name: string; datum: { aliases: readonly { name: string }[] } | null };
+}) {
+  const project = useProject();
+  const { data, failure } = useLoaded(
+    async () => (await ask(WAITING, { project: project.id, alias: alias.id })).project?.executions,
+    `${project.id} ${alias.id}`,
+  );
   const others = alias.datum?.aliases.filter((each) => each.name !== alias.name) ?? [];
+  const more = data ? data.totalCount - data.nodes.length : 0;
   return (
     <ul className="touched">
-      <li>
-        {waiting.length === 0
-          ? "No queued execution took a file through it."
-          : `Queued executions stay pinned to the file of now: ${waiting.map((each) => `#${each.number}`).join(", ")}.`}
-      </li>
+      {failure && <li>Its queued executions are not known: {failure.message}</li>}
+      {data && (
+        <li>
+          {data.nodes.length === 0
+            ? "No queued execution took a file through it."
+            : `Queued executions stay pinned to the file of now: ${data.nodes.map((each) => `#${each.number}`).join(", ")}${more ? ` and ${more} more` : ""}.`}
+        </li>
+      )}
       <li>
         {others.length === 0
           ? "No other alias points at the file of now."

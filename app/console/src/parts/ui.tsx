@@ -53,8 +53,8 @@ export function Copy({ text, what }: { text: string; what: string }) {
       type="button"
       className="small"
       aria-label={`Copy ${what}`}
-      onClick={() => {
-        void navigator.clipboard.writeText(text).then(() => {
+      onClick={(event) => {
+        void copy(text, event.currentTarget).then(() => {
           setCopied(true);
           setTimeout(() => setCopied(false), 1500);
         });
@@ -63,6 +63,18 @@ export function Copy({ text, what }: { text: string; what: string }) {
       {copied ? "Copied" : "Copy"}
     </button>
   );
+}
+
+/** navigator.clipboard is there on https and localhost only. */
+async function copy(text: string, beside: HTMLElement): Promise<void> {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = document.createElement("textarea");
+  field.value = text;
+  // a dialog lets nothing outside it be selected
+  beside.parentElement?.append(field);
+  field.select();
+  document.execCommand("copy");
+  field.remove();
 }
 
 export function Tags({ tags }: { tags: readonly string[] }) {
@@ -77,7 +89,17 @@ export function Status({ status }: { status: string }) {
   return <span className={`status status-${status.toLowerCase()}`}>{status.toLowerCase()}</span>;
 }
 
-export function Field({ label, hint, fault, children }: { label: string; hint?: string; fault?: string | null | undefined; children: (id: string, describedBy: string) => ReactNode }) {
+export function Field({
+  label,
+  hint,
+  fault,
+  children,
+}: {
+  label: string;
+  hint?: string;
+  fault?: string | null | undefined;
+  children: (id: string, describedBy: string) => ReactNode;
+}) {
   const id = useId();
   return (
     <div className="field">
@@ -100,7 +122,14 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
     return () => dialog?.close();
   }, []);
   return (
-    <dialog ref={element} aria-labelledby={heading} onCancel={(event) => { event.preventDefault(); close(); }}>
+    <dialog
+      ref={element}
+      aria-labelledby={heading}
+      onCancel={(event) => {
+        event.preventDefault();
+        close();
+      }}
+    >
       <header>
         <h2 id={heading}>{title}</h2>
         <button type="button" className="small" onClick={close} aria-label="Close">
@@ -133,7 +162,10 @@ export function More({ hasMore, more }: { hasMore: boolean; more: () => void }) 
   newest.current = more;
   useEffect(() => {
     if (!hasMore || !element.current) return;
-    const observer = new IntersectionObserver((entries) => entries.some((each) => each.isIntersecting) && newest.current(), { rootMargin: "600px" });
+    const observer = new IntersectionObserver(
+      (entries) => entries.some((each) => each.isIntersecting) && newest.current(),
+      { rootMargin: "600px" },
+    );
     observer.observe(element.current);
     return () => observer.disconnect();
   });
@@ -145,16 +177,30 @@ export function More({ hasMore, more }: { hasMore: boolean; more: () => void }) 
 }
 
 export function DatumLink({ slug, datum }: { slug: string; datum: { id: string; name: string } | null }) {
-  return datum ? <Link href={`/projects/${slug}/data/${datum.id}`}>{datum.name}</Link> : <span className="quiet">nowhere</span>;
+  return datum ? (
+    <Link href={`/projects/${slug}/data/${datum.id}`}>{datum.name}</Link>
+  ) : (
+    <span className="quiet">nowhere</span>
+  );
 }
 
 export function AliasLink({ slug, name }: { slug: string; name: string }) {
   return <Link href={`/projects/${slug}/aliases/${encodeURIComponent(name)}`}>{name}</Link>;
 }
 
-export function ExecutionLink({ slug, execution }: { slug: string; execution: { number: number; title?: string | null; step?: string | null } }) {
+export function ExecutionLink({
+  slug,
+  execution,
+}: {
+  slug: string;
+  execution: { number: number; title?: string | null; step?: string | null };
+}) {
   const named = execution.title ?? execution.step;
-  return <Link href={`/projects/${slug}/executions/${execution.number}`}>{`#${execution.number}${named ? ` ${named}` : ""}`}</Link>;
+  return (
+    <Link
+      href={`/projects/${slug}/executions/${execution.number}`}
+    >{`#${execution.number}${named ? ` ${named}` : ""}`}</Link>
+  );
 }
 
 export function Values({ value }: { value: unknown }) {

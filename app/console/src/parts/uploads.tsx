@@ -5,7 +5,7 @@ import { graphql } from "../graphql.ts";
 import { useProject } from "../session.ts";
 import type { Hashes } from "./hashing.worker.ts";
 import { asFailure } from "./loading.ts";
-import { size } from "./words.ts";
+import { size, unique } from "./words.ts";
 
 const REQUEST = graphql(`
   mutation RequestUpload($input: RequestUploadInput!) {
@@ -69,19 +69,29 @@ export interface Sending {
   file: File;
   stage: Stage;
   done: number;
-  failure?: Failure;
+  failure?: Failure | undefined;
   datum?: string;
 }
 
 class Cancelled extends Error {}
 
-export function useUploads(arrived: () => void): { sendings: readonly Sending[]; add: (files: Iterable<File>) => void; retry: (key: string) => void; cancel: (key: string) => void; clear: () => void } {
+export function useUploads(arrived: () => void): {
+  sendings: readonly Sending[];
+  add: (files: Iterable<File>) => void;
+  retry: (key: string) => void;
+  cancel: (key: string) => void;
+  clear: () => void;
+} {
   const project = useProject();
   const [sendings, setSendings] = useState<readonly Sending[]>([]);
   const controls = useRef(new Map<string, AbortController>());
   const newest = useRef(arrived);
   newest.current = arrived;
-  const update = useCallback((key: string, values: Partial<Sending>) => setSendings((before) => before.map((each) => (each.key === key ? { ...each, ...values } : each))), []);
+  const update = useCallback(
+    (key: string, values: Partial<Sending>) =>
+      setSendings((before) => before.map((each) => (each.key === key ? { ...each, ...values } : each))),
+    [],
+  );
 
   const send = useCallback(
     async (key: string, file: File) => {
@@ -89,10 +99,16 @@ export function useUploads(arrived: () => void): { sendings: readonly Sending[];
       controls.current.set(key, control);
       let upload: string | undefined;
       try {
-        update(key, { stage: "hashing", done: 0 });
+        update(key, { stage: "hashing", done: 0, failure: undefined });
         const hashes = await hash(file, control.signal, (done) => update(key, { done }));
         const requested = await change(REQUEST, {
-          input: { project: project.id, name: file.name, size: String(file.size), mediaType: file.type || null, ...hashes },
+          input: {
+            project: project.id,
+            name: file.name,
+            size: String(file.size),
+            mediaType: file.type || null,
+            ...hashes,
+          },
         });
         upload = requested.requestUpload.upload.id;
         update(key, { stage: "sending", done: 0 });
@@ -115,7 +131,12 @@ export function useUploads(arrived: () => void): { sendings: readonly Sending[];
   return {
     sendings,
     add: (files) => {
-      const added: Sending[] = Array.from(files, (file) => ({ key: crypto.randomUUID(), file, stage: "waiting", done: 0 }));
+      const added: Sending[] = Array.from(files, (file) => ({
+        key: unique(),
+        file,
+        stage: "waiting",
+        done: 0,
+      }));
       setSendings((before) => [...before, ...added]);
       void (async () => {
         // two at once keep a link busy, and the page alive
@@ -157,7 +178,12 @@ function hash(file: File, signal: AbortSignal, hashed: (bytes: number) => void):
   });
 }
 
-async function sendParts(upload: string, file: File, signal: AbortSignal, sent: (bytes: number) => void): Promise<void> {
+async function sendParts(
+  upload: string,
+  file: File,
+  signal: AbortSignal,
+  sent: (bytes: number) => void,
+): Promise<void> {
   let after: string | null = null;
   let before = 0;
   for (;;) {
@@ -181,15 +207,28 @@ async function parts(upload: string, after: string | null) {
 }
 
 /** fetch tells nothing of how much was sent, so this is an XMLHttpRequest. */
-function put(part: { url: string; method: string; headers: readonly { name: string; value: string }[] }, body: Blob, signal: AbortSignal, sent: (bytes: number) => void): Promise<void> {
+function put(
+  part: { url: string; method: string; headers: readonly { name: string; value: string }[] },
+  body: Blob,
+  signal: AbortSignal,
+  sent: (bytes: number) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open(part.method, part.url);
     for (const { name, value } of part.headers) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => sent(event.loaded);
     // one that is there already was sent before; the end of the upload tells whether it is right
-    request.onload = () => (request.status < 300 || request.status === 409 || request.status === 412 ? resolve() : reject(new Failure(`The store answered ${request.status}.`)));
-    request.onerror = () => reject(new Failure("The store cannot be reached from this browser. Its bucket may need a CORS rule, and the server WAYMARK_UPLOAD_ORIGINS."));
+    request.onload = () =>
+      request.status < 300 || request.status === 409 || request.status === 412
+        ? resolve()
+        : reject(new Failure(`The store answered ${request.status}.`));
+    request.onerror = () =>
+      reject(
+        new Failure(
+          "The store cannot be reached from this browser. Its bucket may need a CORS rule, and the server WAYMARK_UPLOAD_ORIGINS.",
+        ),
+      );
     signal.addEventListener("abort", () => {
       request.abort();
       reject(new Cancelled());
@@ -218,17 +257,31 @@ export function Sendings({ uploads }: { uploads: ReturnType<typeof useUploads> }
             <span>
               {each.file.name} <span className="quiet">({size(each.file.size)})</span>
             </span>
-            <progress aria-label={`${each.file.name}: ${words[each.stage]}`} max={each.file.size || 1} value={each.stage === "done" ? each.file.size || 1 : each.done} />
+            <progress
+              aria-label={`${each.file.name}: ${words[each.stage]}`}
+              max={each.file.size || 1}
+              value={each.stage === "done" ? each.file.size || 1 : each.done}
+            />
             <span role="status">
               {words[each.stage]}
               {each.failure && `: ${each.failure.message}`}
             </span>
-            {(each.stage === "hashing" || each.stage === "sending") && <button type="button" className="small" onClick={() => uploads.cancel(each.key)}>Cancel</button>}
-            {(each.stage === "failed" || each.stage === "cancelled") && <button type="button" className="small" onClick={() => uploads.retry(each.key)}>Try again</button>}
+            {(each.stage === "hashing" || each.stage === "sending") && (
+              <button type="button" className="small" onClick={() => uploads.cancel(each.key)}>
+                Cancel
+              </button>
+            )}
+            {(each.stage === "failed" || each.stage === "cancelled") && (
+              <button type="button" className="small" onClick={() => uploads.retry(each.key)}>
+                Try again
+              </button>
+            )}
           </li>
         ))}
       </ul>
-      <button type="button" className="small" onClick={uploads.clear}>Clear what is done</button>
+      <button type="button" className="small" onClick={uploads.clear}>
+        Clear what is done
+      </button>
     </section>
   );
 }

@@ -56,3 +56,8 @@ export function isId(text: string): boolean {
 export function bare(reference: string): string {
   return reference.trim().replace(/^datum:\/\//, "");
 }
+
+/** What no other call ever gives. crypto.randomUUID is there on https and localhost only. */
+export function unique(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
