@@ -16,6 +16,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.client.client import ApiError, Client
 from app.database.embedded import EmbeddedPostgres
@@ -165,6 +167,20 @@ class _InProcess(uvicorn.Server):
         yield
 
 
+@asynccontextmanager
+async def answering(app: Starlette, *, http: type[HttpToolsProtocol] = HttpToolsProtocol) -> AsyncIterator[str]:
+    """Runs an application on a free port of this process; gives its address."""
+    config = uvicorn.Config(app, port=0, http=http, log_config=None, timeout_graceful_shutdown=5)
+    process = _InProcess(config)
+    running = asyncio.create_task(process.serve())
+    while not process.started:
+        assert not running.done(), "the server did not start"
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{process.servers[0].sockets[0].getsockname()[1]}"
+    process.should_exit = True
+    await running
+
+
 @pytest.fixture
 async def server(database_url: str, tmp_path: Path) -> AsyncIterator[LiveServer]:
     settings = Settings(
@@ -189,19 +205,5 @@ async def server(database_url: str, tmp_path: Path) -> AsyncIterator[LiveServer]
         async with pool.acquire() as connection:
             await bootstrap.ensure_defaults(connection, store_path=str(settings.store_dir))
             await bootstrap.ensure_admin_token(connection, token)
-        config = uvicorn.Config(
-            create_app(settings, prepare_connection=listen),
-            port=0,
-            http=HttpProtocol,
-            log_config=None,
-            timeout_graceful_shutdown=5,
-        )
-        process = _InProcess(config)
-        running = asyncio.create_task(process.serve())
-        while not process.started:
-            assert not running.done(), "the server did not start"
-            await asyncio.sleep(0.01)
-        port = process.servers[0].sockets[0].getsockname()[1]
-        yield LiveServer(f"http://127.0.0.1:{port}", token, settings, pool, statements)
-        process.should_exit = True
-        await running
+        async with answering(create_app(settings, prepare_connection=listen), http=HttpProtocol) as url:
+            yield LiveServer(url, token, settings, pool, statements)

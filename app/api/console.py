@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from mimetypes import guess_type
 from pathlib import Path
 
+import structlog
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
@@ -39,12 +40,12 @@ class _Assets(StaticFiles):
     """Files whose names change with their contents, compressed when they were built."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        structlog.contextvars.bind_contextvars(is_minor=True)
         takes_gzip = "gzip" in Headers(scope=scope).get("accept-encoding", "")
         is_compressed = takes_gzip and self.lookup_path(f"{path}.gz")[1] is not None
         response = await super().get_response(f"{path}.gz" if is_compressed else path, scope)
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         response.headers["Vary"] = "Accept-Encoding"
-        response.headers["X-Content-Type-Options"] = "nosniff"
         if is_compressed:
             response.headers["Content-Encoding"] = "gzip"
             response.headers["Content-Type"] = guess_type(path)[0] or "application/octet-stream"
@@ -63,7 +64,7 @@ def console_routes(settings: Settings, built: Path = _BUILT) -> list[BaseRoute]:
         return send
 
     policy = _POLICY.format(connect=" ".join(["'self'", *settings.upload_origins]))
-    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache", "Referrer-Policy": "same-origin"}
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
     console = page("index.html")
     return [
         Route("/", console),

@@ -43,6 +43,7 @@ from app.api.websocket import Handshake, TransportHandler, WebSocketAdapter, unt
 from app.domain.transactions import reading
 from app.errors import (
     AppError,
+    ForbiddenError,
     LimitExceededError,
     StoreUnavailableError,
     UnauthenticatedError,
@@ -107,6 +108,8 @@ class GraphQLView(GraphQL["Context | Handshake", None]):
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
             connection_init_wait_timeout=_HANDSHAKE,
             max_subscriptions_per_connection=settings.max_streams,
+            # where a page is from matters with a session's cookie alone, and is looked at together with that
+            allowed_origins=("*",),
         )
         self.documents = schema.documents
         self.query_timeout = settings.query_timeout
@@ -128,6 +131,8 @@ class GraphQLView(GraphQL["Context | Handshake", None]):
         except UnauthenticatedError as error:
             response = _failure(401, error.message, error.extensions)
             response.headers["WWW-Authenticate"] = "Bearer"
+        except ForbiddenError as error:
+            response = _failure(403, error.message, error.extensions)
         except StoreUnavailableError as error:
             response = _failure(503, error.message, error.extensions)
             response.headers["Retry-After"] = "1"
@@ -411,8 +416,8 @@ class RequestLog:
         finally:
             milliseconds = round((time.perf_counter() - began) * 1000, 1)
             # the path alone: queries carry signatures
-            # a worker that asks in vain, once a second, is worth no line
-            say = log.debug if structlog.contextvars.get_contextvars().get("idle") else log.info
+            # such as a worker that asks in vain, once a second
+            say = log.debug if structlog.contextvars.get_contextvars().get("is_minor") else log.info
             say(
                 "request",
                 method=scope.get("method", "WebSocket"),

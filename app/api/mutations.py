@@ -564,7 +564,7 @@ class Mutation:
             )
             addresses = await executions.secret_addresses(connection, lease.execution.id) if lease else []
         if lease is None:
-            structlog.contextvars.bind_contextvars(idle=True)
+            structlog.contextvars.bind_contextvars(is_minor=True)
         secrets = context.secrets
         environment = lease.execution.environment if lease else []
         return ClaimExecutionPayload(
