@@ -4,7 +4,7 @@ BIN := .venv/bin
 CONSOLE := app/console/static/index.html
 CONSOLE_SOURCES := $(shell find app/console -not -path '*/node_modules/*' -not -path '*/static/*' -type f) hatch_build.py
 
-.PHONY: serve test lint console schema lock test-keystone bench bench-stores kill-test fuzz
+.PHONY: serve test lint console browser test-console schema lock test-keystone bench bench-stores bench-console kill-test fuzz
 
 serve: .venv/installed $(CONSOLE)  ## the server on an embedded PostgreSQL and a local-folder store
 	$(BIN)/waymark serve
@@ -25,6 +25,12 @@ console: $(CONSOLE)  ## builds the web console
 $(CONSOLE): .venv/installed $(CONSOLE_SOURCES)
 	$(BIN)/python hatch_build.py
 
+browser:  ## installs Debian's Chromium, where there is none
+	command -v chromium >/dev/null || { apt-get update --quiet && apt-get install --quiet --yes chromium; }
+
+test-console: .venv/installed $(CONSOLE) browser  ## the console's tests alone, in a browser that must be there
+	$(BIN)/pytest -n 2 tests/console --require-chromium
+
 schema: .venv/installed  ## prints the schema that the code has now
 	$(BIN)/python -m app.api.schema > schema.graphql
 
@@ -41,6 +47,9 @@ bench: .venv/installed  ## what requests cost; then 10,000 executions, whose wor
 
 bench-stores: .venv/installed  ## files to and from every store, beside the vendors' own libraries
 	$(BIN)/python -m benchmarks.stores
+
+bench-console: .venv/installed $(CONSOLE) browser  ## how soon the console's pages can be used, and how smoothly they move
+	$(BIN)/python -m benchmarks.console
 
 kill-test: .venv/installed  ## writers go on while the server and PostgreSQL are killed at random
 	$(BIN)/python -m tests.kill

@@ -13,7 +13,9 @@ from tests.running import waymark
 
 
 async def _open(server: LiveServer, home: Path, *arguments: str, **more: str) -> str:
-    run = partial(waymark, home, "open", *arguments, WAYMARK_URL=server.url, WAYMARK_TOKEN=server.token, **more)
+    run = partial(
+        waymark, home, "open", *arguments, cwd=home, WAYMARK_URL=server.url, WAYMARK_TOKEN=server.token, **more
+    )
     done = await asyncio.to_thread(run)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,20 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
 
 from tests.conftest import LiveServer
+from tests.console.chromium import CHROMIUM, chromium
 
-_CHROMIUM = shutil.which("chromium")
-_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 _AXE = Path(__file__).parents[2] / "app" / "console" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -85,20 +75,18 @@ class Console:
 @asynccontextmanager
 async def browsing(server: LiveServer, **options: Any) -> AsyncIterator[Console]:
     """A new browser with nothing in it; `options` are those of a Playwright context."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
+    async with chromium() as browser:
         context = await browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(15_000)
         console = Console(server, context, await context.new_page())
         console.watch(console.page)
         yield console
-        await browser.close()
 
 
 @pytest.fixture
 async def console(server: LiveServer, request: pytest.FixtureRequest) -> AsyncIterator[Console]:
     """A browser that is signed in; at the end it must have asked no other host, and complained of nothing."""
-    if _CHROMIUM is None and not request.config.getoption("--require-chromium"):
+    if CHROMIUM is None and not request.config.getoption("--require-chromium"):
         pytest.skip("Chromium is not installed; make test-console installs it")
     async with browsing(server) as console:
         await console.sign_in()
