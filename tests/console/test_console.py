@@ -222,7 +222,7 @@ async def test_files_are_uploaded_straight_to_the_store_with_their_hashes(consol
     await page.get_by_role("link", name="small.txt").click()
     await expect(page.get_by_text("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")).to_be_visible()
     async with page.expect_download() as download:
-        await page.get_by_role("link", name="Download").click()
+        await page.get_by_role("button", name="Download").click()
     assert Path(await (await download.value).path()).read_bytes() == b"hello"
 
 

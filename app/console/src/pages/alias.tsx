@@ -12,6 +12,7 @@ import {
   Empty,
   ExecutionLink,
   Field,
+  Heading,
   Loading,
   More,
   Problem,
@@ -163,7 +164,7 @@ export function AliasPage() {
   return (
     <>
       <div className="title">
-        <h1>{data.name}</h1>
+        <Heading text={data.name} />
         <span className="quiet">
           <code>{data.uri}</code> <Copy text={data.uri} what="the link" />
         </span>
@@ -234,7 +235,7 @@ export function AliasPage() {
         ))}
       </ol>
       {history.loading && <Loading what="its history" />}
-      <More hasMore={history.hasMore && history.items.length > 0} more={history.more} />
+      <More {...history} />
       {moving && <MoveDialog names={[name]} {...moving} close={() => setMoving(undefined)} moved={reload} />}
       {comparing && compared[0] && compared[1] && (
         <Dialog title={`Versions ${compared[0].version} and ${compared[1].version}`} close={() => setComparing(false)}>

@@ -2,9 +2,20 @@ import { useEffect, useState } from "react";
 import { useLocation, useSearchParams } from "wouter";
 import { ask, follow } from "../api.ts";
 import { graphql } from "../graphql.ts";
-import { useCalm, usePages, useSettled } from "../parts/loading.ts";
+import { NOTHING, useCalm, usePages, useSettled } from "../parts/loading.ts";
 import { MoveDialog } from "../parts/move.tsx";
-import { AliasLink, DatumLink, Empty, ExecutionLink, Loading, More, Problem, Size, Time } from "../parts/ui.tsx";
+import {
+  AliasLink,
+  DatumLink,
+  Empty,
+  ExecutionLink,
+  Heading,
+  Loading,
+  More,
+  Problem,
+  Size,
+  Time,
+} from "../parts/ui.tsx";
 import { may, useProject, useViewer } from "../session.ts";
 
 const LIST = graphql(`
@@ -60,7 +71,7 @@ export function AliasesPage() {
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const pages = usePages(async (after, first) => {
     const found = await ask(LIST, { project: project.id, text: settled || null, after, first });
-    return found.project?.aliases ?? { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
+    return found.project?.aliases ?? NOTHING;
   }, `${project.id} ${settled}`);
 
   useEffect(() => {
@@ -80,7 +91,7 @@ export function AliasesPage() {
   return (
     <>
       <div className="title">
-        <h1>Aliases</h1>
+        <Heading text="Aliases" />
         <input
           type="search"
           aria-label="Search aliases"
@@ -172,7 +183,7 @@ export function AliasesPage() {
           </table>
         </div>
       )}
-      <More hasMore={pages.hasMore && pages.items.length > 0} more={pages.more} />
+      <More {...pages} />
       {moving && (
         <MoveDialog
           names={moving}

@@ -12,8 +12,8 @@ import {
   writeFilter,
   type DataFilter,
 } from "../parts/filter.ts";
-import { useLoaded, usePages, useSettled } from "../parts/loading.ts";
-import { DatumLink, Empty, Field, Loading, Problem, Size, Tags, Time } from "../parts/ui.tsx";
+import { NOTHING, useLoaded, usePages, useSettled } from "../parts/loading.ts";
+import { DatumLink, Empty, Field, Heading, Loading, Problem, Size, Tags, Time } from "../parts/ui.tsx";
 import { Sendings, useUploads } from "../parts/uploads.tsx";
 import { may, useProject, useViewer } from "../session.ts";
 
@@ -64,7 +64,7 @@ export function DataPage() {
       after,
       first,
     });
-    return found.project?.data ?? { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
+    return found.project?.data ?? NOTHING;
   }, `${project.id} ${address}`);
   const uploads = useUploads(pages.reload);
   const [dropping, setDropping] = useState(false);
@@ -97,7 +97,7 @@ export function DataPage() {
       onDrop={drop}
     >
       <div className="title">
-        <h1>Data</h1>
+        <Heading text="Data" />
         {mayWrite && (
           <>
             <span className="quiet">Drop files anywhere here, or</span>

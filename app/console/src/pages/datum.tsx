@@ -1,9 +1,9 @@
 import { useState } from "react";
 import { Link, useParams } from "wouter";
-import { ask, change } from "../api.ts";
+import { ask, change, Failure } from "../api.ts";
 import { graphql } from "../graphql.ts";
 import { splitProperty } from "../parts/filter.ts";
-import { useAction, useLoaded } from "../parts/loading.ts";
+import { NOTHING, useAction, useLoaded, usePages } from "../parts/loading.ts";
 import {
   AliasLink,
   Copy,
@@ -12,7 +12,9 @@ import {
   ExecutionLink,
   Field,
   Form,
+  Heading,
   Loading,
+  More,
   Problem,
   Size,
   Status,
@@ -39,7 +41,6 @@ const DATUM = graphql(`
       purgedAt
       purgeReason
       storageUri
-      downloadUrl
       checksums {
         md5
         sha1
@@ -60,7 +61,27 @@ const DATUM = graphql(`
         name
         version
       }
-      aliasHistory(first: 50) {
+      producedBy {
+        number
+        title
+        step
+      }
+    }
+  }
+`);
+
+const DOWNLOAD = graphql(`
+  query Download($id: ID!) {
+    datum(id: $id) {
+      downloadUrl
+    }
+  }
+`);
+
+const ALIASES_EVER = graphql(`
+  query AliasesEver($id: ID!, $first: Int!, $after: String) {
+    datum(id: $id) {
+      aliasHistory(first: $first, after: $after) {
         nodes {
           id
           at
@@ -75,13 +96,19 @@ const DATUM = graphql(`
             name
           }
         }
+        pageInfo {
+          hasNextPage
+          endCursor
+        }
       }
-      producedBy {
-        number
-        title
-        step
-      }
-      usedBy(first: 50) {
+    }
+  }
+`);
+
+const USED_BY = graphql(`
+  query UsedBy($id: ID!, $first: Int!, $after: String) {
+    datum(id: $id) {
+      usedBy(first: $first, after: $after) {
         nodes {
           id
           number
@@ -89,7 +116,10 @@ const DATUM = graphql(`
           step
           status
         }
-        totalCount
+        pageInfo {
+          hasNextPage
+          endCursor
+        }
       }
     }
   }
@@ -121,6 +151,14 @@ export function DatumPage() {
   const viewer = useViewer();
   const { data: datum, failure, reload } = useLoaded(async () => (await ask(DATUM, { id })).datum, id);
   const [purging, setPurging] = useState(false);
+  const download = useAction();
+  // links do not last, so one is asked for when it is wanted
+  const start = () =>
+    void download.run(async () => {
+      const url = (await ask(DOWNLOAD, { id })).datum?.downloadUrl;
+      if (!url) throw new Failure("The file is gone.");
+      location.assign(url);
+    });
   if (failure && !datum) return <Problem failure={failure} retry={reload} />;
   if (datum === undefined) return <Loading what="the file" />;
   if (datum === null)
@@ -162,12 +200,12 @@ export function DatumPage() {
   return (
     <>
       <div className="title">
-        <h1>{datum.name}</h1>
+        <Heading text={datum.name} />
         <Status status={datum.status} />
-        {datum.downloadUrl && (
-          <a className="button" href={datum.downloadUrl} download={datum.name}>
+        {datum.status === "AVAILABLE" && (
+          <button type="button" disabled={download.busy} onClick={start}>
             Download
-          </a>
+          </button>
         )}
         <Link className="button" href={`/projects/${project.slug}/lineage/datum/${datum.id}`}>
           Lineage
@@ -178,6 +216,7 @@ export function DatumPage() {
           </button>
         )}
       </div>
+      {download.failure && <Problem failure={download.failure} />}
       {datum.purgedAt && (
         <p className="problem">
           Purged <Time at={datum.purgedAt} exact />
@@ -237,33 +276,55 @@ export function DatumPage() {
           </>
         )}
       </p>
-      {datum.aliasHistory.nodes.length > 0 && (
-        <ul className="plain" aria-label="Every change that pointed an alias here or away">
-          {datum.aliasHistory.nodes.map((each) => (
-            <li key={each.id}>
-              <Time at={each.at} exact />: <AliasLink slug={project.slug} name={each.alias.name} />{" "}
-              {each.to?.id === datum.id ? "was pointed here" : "was pointed away"} (version {each.version}) by{" "}
-              {each.actor?.name ?? "nobody"}
-            </li>
-          ))}
-        </ul>
-      )}
+      <AliasesEver id={datum.id} />
       <h2>Used by</h2>
-      {datum.usedBy.nodes.length === 0 ? (
-        <p className="quiet">No execution used it.</p>
-      ) : (
-        <ul className="plain">
-          {datum.usedBy.nodes.map((each) => (
-            <li key={each.id}>
-              <ExecutionLink slug={project.slug} execution={each} /> <Status status={each.status} />
-            </li>
-          ))}
-          {datum.usedBy.totalCount > datum.usedBy.nodes.length && (
-            <li className="quiet">and {datum.usedBy.totalCount - datum.usedBy.nodes.length} more</li>
-          )}
-        </ul>
-      )}
+      <UsedBy id={datum.id} />
       {purging && <PurgeDialog datum={datum} close={() => setPurging(false)} purged={reload} />}
+    </>
+  );
+}
+
+function AliasesEver({ id }: { id: string }) {
+  const { slug } = useProject();
+  const changes = usePages(
+    async (after, first) => (await ask(ALIASES_EVER, { id, after, first })).datum?.aliasHistory ?? NOTHING,
+    id,
+  );
+  return (
+    <>
+      <ul className="plain" aria-label="Every change that pointed an alias here or away">
+        {changes.items.map((each) => (
+          <li key={each.id}>
+            <Time at={each.at} exact />: <AliasLink slug={slug} name={each.alias.name} />{" "}
+            {each.to?.id === id ? "was pointed here" : "was pointed away"} (version {each.version}) by{" "}
+            {each.actor?.name ?? "nobody"}
+          </li>
+        ))}
+      </ul>
+      {changes.failure && <Problem failure={changes.failure} retry={changes.reload} />}
+      <More {...changes} />
+    </>
+  );
+}
+
+function UsedBy({ id }: { id: string }) {
+  const { slug } = useProject();
+  const users = usePages(
+    async (after, first) => (await ask(USED_BY, { id, after, first })).datum?.usedBy ?? NOTHING,
+    id,
+  );
+  return (
+    <>
+      {!users.loading && users.items.length === 0 && <p className="quiet">No execution used it.</p>}
+      <ul className="plain">
+        {users.items.map((each) => (
+          <li key={each.id}>
+            <ExecutionLink slug={slug} execution={each} /> <Status status={each.status} />
+          </li>
+        ))}
+      </ul>
+      {users.failure && <Problem failure={users.failure} retry={users.reload} />}
+      <More {...users} />
     </>
   );
 }

@@ -10,6 +10,7 @@ import {
   Empty,
   ExecutionLink,
   Form,
+  Heading,
   Loading,
   Problem,
   Size,
@@ -199,9 +200,7 @@ export function ExecutionPage() {
   return (
     <>
       <div className="title">
-        <h1>
-          #{data.number} {data.title ?? data.step}
-        </h1>
+        <Heading text={`#${data.number} ${data.title ?? data.step ?? ""}`} />
         <Status status={data.status} />
         <Link className="button" href={`/projects/${project.slug}/lineage/execution/${data.id}`}>
           Lineage

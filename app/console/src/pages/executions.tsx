@@ -2,8 +2,8 @@ import { useEffect } from "react";
 import { Link, useSearchParams } from "wouter";
 import { ask, follow } from "../api.ts";
 import { graphql } from "../graphql.ts";
-import { useCalm, usePages } from "../parts/loading.ts";
-import { Empty, ExecutionLink, Loading, More, Problem, Status, Time } from "../parts/ui.tsx";
+import { NOTHING, useCalm, usePages } from "../parts/loading.ts";
+import { Empty, ExecutionLink, Heading, Loading, More, Problem, Status, Time } from "../parts/ui.tsx";
 import { may, useProject, useViewer } from "../session.ts";
 
 const LIST = graphql(`
@@ -54,7 +54,7 @@ export function ExecutionsPage() {
   const pages = usePages(
     async (after, first) => {
       const found = await ask(LIST, { project: project.id, filter, after, first });
-      return found.project?.executions ?? { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
+      return found.project?.executions ?? NOTHING;
     },
     `${project.id} ${JSON.stringify(filter)}`,
   );
@@ -70,7 +70,7 @@ export function ExecutionsPage() {
   return (
     <>
       <div className="title">
-        <h1>Executions</h1>
+        <Heading text="Executions" />
         <select aria-label="Status" value={status ?? ""} onChange={(event) => choose("status", event.target.value)}>
           <option value="">any status</option>
           {statuses.map((each) => (
@@ -137,7 +137,7 @@ export function ExecutionsPage() {
           </table>
         </div>
       )}
-      <More hasMore={pages.hasMore && pages.items.length > 0} more={pages.more} />
+      <More {...pages} />
     </>
   );
 }

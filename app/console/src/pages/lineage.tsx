@@ -5,8 +5,9 @@ import { useMemo, useState } from "react";
 import { Link, useParams } from "wouter";
 import { ask } from "../api.ts";
 import { graphql, type ResultOf } from "../graphql.ts";
+import { connected, edgeId, merged } from "../parts/graph.ts";
 import { useLoaded } from "../parts/loading.ts";
-import { DatumLink, Empty, ExecutionLink, Field, Loading, Problem, Status } from "../parts/ui.tsx";
+import { DatumLink, Empty, ExecutionLink, Field, Heading, Loading, Problem, Status } from "../parts/ui.tsx";
 import { useProject } from "../session.ts";
 
 const LINEAGE = graphql(`
@@ -68,21 +69,13 @@ const OF_EXECUTION = graphql(
   [LINEAGE],
 );
 
-type Graph = ResultOf<typeof LINEAGE>;
-type Subject = Graph["nodes"][number]["subject"];
+type Lineage = ResultOf<typeof LINEAGE>;
+type Subject = Lineage["nodes"][number]["subject"];
 type Direction = "UPSTREAM" | "DOWNSTREAM" | "BOTH";
 
-async function load(kind: string, id: string, direction: Direction, depth: number): Promise<Graph | null> {
+async function load(kind: string, id: string, direction: Direction, depth: number): Promise<Lineage | null> {
   if (kind === "execution") return (await ask(OF_EXECUTION, { id, direction, depth })).execution?.lineage ?? null;
   return (await ask(OF_DATUM, { id, direction, depth })).datum?.lineage ?? null;
-}
-
-function merged(one: Graph, two: Graph): Graph {
-  const nodes = new Map([...two.nodes, ...one.nodes].map((each) => [each.subject.id, each]));
-  const edges = new Map(
-    [...one.edges, ...two.edges].map((each) => [`${each.from} ${each.to} ${each.inputName ?? ""}`, each]),
-  );
-  return { truncated: one.truncated || two.truncated, nodes: [...nodes.values()], edges: [...edges.values()] };
 }
 
 const WIDTH = 220;
@@ -94,7 +87,7 @@ export default function LineagePage() {
   const [direction, setDirection] = useState<Direction>("BOTH");
   const [depth, setDepth] = useState(5);
   const [asList, setAsList] = useState(false);
-  const [added, setAdded] = useState<{ key: string; graph: Graph }>();
+  const [added, setAdded] = useState<{ key: string; graph: Lineage }>();
   const [chosen, setChosen] = useState<string>(id);
   const key = `${kind} ${id} ${direction} ${depth}`;
   const { data, failure, reload } = useLoaded(() => load(kind, id, direction, depth), key);
@@ -108,7 +101,7 @@ export default function LineagePage() {
   return (
     <>
       <div className="title">
-        <h1>Lineage</h1>
+        <Heading text="Lineage" />
         <Field label="Direction">
           {(own) => (
             <select id={own} value={direction} onChange={(event) => setDirection(event.target.value as Direction)}>
@@ -149,24 +142,6 @@ export default function LineagePage() {
   );
 }
 
-/** What leads to a node, and what it leads to. */
-export function connected(edges: readonly { from: string; to: string }[], id: string): Set<string> {
-  const found = new Set([id]);
-  for (const [here, there] of [
-    ["to", "from"],
-    ["from", "to"],
-  ] as const) {
-    const waiting = [id];
-    for (let next = waiting.pop(); next !== undefined; next = waiting.pop())
-      for (const edge of edges)
-        if (edge[here] === next && !found.has(edge[there])) {
-          found.add(edge[there]);
-          waiting.push(edge[there]);
-        }
-  }
-  return found;
-}
-
 type Drawn = Node<{ subject: Subject; root: boolean; on: boolean }, "subject">;
 
 function Picture({
@@ -175,7 +150,7 @@ function Picture({
   chosen,
   choose,
 }: {
-  graph: Graph;
+  graph: Lineage;
   root: string;
   chosen: string;
   choose: (subject: Subject) => void;
@@ -210,7 +185,7 @@ function Picture({
       graph.edges.map((each) => {
         const on = path.has(each.from) && path.has(each.to);
         return {
-          id: `${each.from} ${each.to} ${each.inputName ?? ""}`,
+          id: edgeId(each),
           source: each.from,
           target: each.to,
           ...(each.inputName ? { label: each.inputName } : {}),
@@ -271,7 +246,7 @@ const kinds = {
   },
 };
 
-function List({ graph }: { graph: Graph }) {
+function List({ graph }: { graph: Lineage }) {
   const { slug } = useProject();
   const names = new Map(graph.nodes.map(({ subject }) => [subject.id, subject]));
   const link = (id: string) => {
@@ -315,7 +290,7 @@ function List({ graph }: { graph: Graph }) {
                   {graph.edges
                     .filter((each) => each.to === subject.id)
                     .map((each) => (
-                      <div key={`${each.from} ${each.inputName ?? ""}`}>
+                      <div key={edgeId(each)}>
                         {link(each.from)} {each.inputName && <span className="quiet">as {each.inputName}</span>}
                       </div>
                     ))}
@@ -324,7 +299,7 @@ function List({ graph }: { graph: Graph }) {
                   {graph.edges
                     .filter((each) => each.from === subject.id)
                     .map((each) => (
-                      <div key={`${each.to} ${each.inputName ?? ""}`}>{link(each.to)}</div>
+                      <div key={edgeId(each)}>{link(each.to)}</div>
                     ))}
                 </td>
               </tr>

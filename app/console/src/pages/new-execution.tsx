@@ -5,7 +5,7 @@ import { graphql } from "../graphql.ts";
 import { FilePicker, type Found } from "../parts/files.tsx";
 import { splitProperty } from "../parts/filter.ts";
 import { useAction, useAttempt } from "../parts/loading.ts";
-import { Field, Form, Problem } from "../parts/ui.tsx";
+import { Field, Form, Heading, Problem } from "../parts/ui.tsx";
 import { unique } from "../parts/words.ts";
 import { useProject } from "../session.ts";
 
@@ -70,7 +70,7 @@ export function NewExecutionPage() {
 
   return (
     <>
-      <h1>Create an execution</h1>
+      <Heading text="Create an execution" />
       <Form label="Create an execution" act={create}>
         <Field label="Title" hint="For people; may be left out.">
           {(id, hint) => (

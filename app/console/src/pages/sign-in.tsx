@@ -1,13 +1,13 @@
 import { useState } from "react";
 import { signIn } from "../api.ts";
 import { useAction } from "../parts/loading.ts";
-import { Field, Form, Problem } from "../parts/ui.tsx";
+import { Field, Form, Heading, Problem } from "../parts/ui.tsx";
 
 export function SignInPage({ signedIn }: { signedIn: () => void }) {
   const spent = new URLSearchParams(location.search).has("fault");
   return (
     <main className="narrow">
-      <h1>Sign in to Waymark</h1>
+      <Heading text="Sign in to Waymark" />
       {spent && (
         <p role="alert" className="problem">
           That link was used already, or its minute is over. <code>waymark open</code> makes another.

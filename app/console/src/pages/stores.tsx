@@ -2,7 +2,7 @@ import { useState } from "react";
 import { ask, change } from "../api.ts";
 import { graphql } from "../graphql.ts";
 import { useAction, useLoaded } from "../parts/loading.ts";
-import { Dialog, Field, Form, Loading, Problem, Time } from "../parts/ui.tsx";
+import { Dialog, Field, Form, Heading, Loading, Problem, Time } from "../parts/ui.tsx";
 import { may, useProject, useViewer } from "../session.ts";
 
 const STORES = graphql(`
@@ -66,7 +66,7 @@ export function StoresPage() {
   return (
     <>
       <div className="title">
-        <h1>Stores</h1>
+        <Heading text="Stores" />
         {isAdmin && (
           <button type="button" className="primary" onClick={() => setAdding(true)}>
             Add a store

@@ -2,7 +2,7 @@ import { useState } from "react";
 import { ask, change } from "../api.ts";
 import { graphql } from "../graphql.ts";
 import { useAction, useLoaded } from "../parts/loading.ts";
-import { Copy, Dialog, Field, Form, Loading, Problem, Time } from "../parts/ui.tsx";
+import { Copy, Dialog, Field, Form, Heading, Loading, Problem, Time } from "../parts/ui.tsx";
 import { may, useViewer } from "../session.ts";
 
 const TOKENS = graphql(`
@@ -60,7 +60,7 @@ export function TokensPage() {
   return (
     <>
       <div className="title">
-        <h1>Tokens</h1>
+        <Heading text="Tokens" />
         {isAdmin && (
           <button type="button" className="primary" onClick={() => setCreating(true)}>
             Create a token

@@ -42,6 +42,9 @@ export interface Page<Item> {
   pageInfo: { hasNextPage: boolean; endCursor: string | null };
 }
 
+/** The page of a list that is not there. */
+export const NOTHING = { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
+
 export interface Pages<Item> {
   items: readonly Item[];
   failure: Failure | undefined;

@@ -2,6 +2,7 @@
 import { useEffect, useId, useRef, useState, type FormEvent, type ReactNode } from "react";
 import { Link } from "wouter";
 import type { Failure } from "../api.ts";
+import type { Pages } from "./loading.ts";
 import { ago, local, size } from "./words.ts";
 
 export function Time({ at, exact = false }: { at: string; exact?: boolean }) {
@@ -35,6 +36,14 @@ export function Loading({ what }: { what: string }) {
       Loading {what} …
     </p>
   );
+}
+
+/** What the view is about, for the tab too. */
+export function Heading({ text }: { text: string }) {
+  useEffect(() => {
+    document.title = `${text} – Waymark`;
+  }, [text]);
+  return <h1>{text}</h1>;
 }
 
 export function Empty({ title, children }: { title: string; children?: ReactNode }) {
@@ -156,12 +165,13 @@ export function Form({ act, children, label }: { act: () => void; children: Reac
 }
 
 /** Asks for more once its end is nearly seen; a button for who does not scroll. */
-export function More({ hasMore, more }: { hasMore: boolean; more: () => void }) {
+export function More({ items, hasMore, more }: Pages<unknown>) {
+  const isShown = hasMore && items.length > 0;
   const element = useRef<HTMLButtonElement>(null);
   const newest = useRef(more);
   newest.current = more;
   useEffect(() => {
-    if (!hasMore || !element.current) return;
+    if (!isShown || !element.current) return;
     const observer = new IntersectionObserver(
       (entries) => entries.some((each) => each.isIntersecting) && newest.current(),
       { rootMargin: "600px" },
@@ -169,7 +179,7 @@ export function More({ hasMore, more }: { hasMore: boolean; more: () => void }) 
     observer.observe(element.current);
     return () => observer.disconnect();
   });
-  return hasMore ? (
+  return isShown ? (
     <button ref={element} type="button" className="more" onClick={() => more()}>
       More
     </button>
