@@ -121,7 +121,14 @@ async function show(root: HTMLElement) {
       <nav aria-label="Waymark">
         <a href="/">Waymark</a>
       </nav>
-      <GraphiQL fetcher={fetcher} defaultTabs={await examples()} shouldPersistHeaders={false} />
+      <main>
+        <GraphiQL fetcher={fetcher} defaultTabs={await examples()} shouldPersistHeaders={false}>
+          {/* its own leads to another host */}
+          <GraphiQL.Logo>
+            <h1>GraphiQL</h1>
+          </GraphiQL.Logo>
+        </GraphiQL>
+      </main>
     </>,
   );
 }

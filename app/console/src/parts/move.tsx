@@ -124,6 +124,12 @@ export function MoveDialog({
     : null;
   const conflict = failure?.code === "CONFLICT";
 
+  const title = isNew
+    ? "Create an alias"
+    : back
+      ? `Point ${names[0]} back to version ${back.version}`
+      : `Move ${names.length === 1 ? names[0] : `${names.length} aliases`}`;
+
   const act = () =>
     void run(async () => {
       if (!picked || wanted.length === 0) throw new Failure("Choose a name and a file.");
@@ -151,10 +157,7 @@ export function MoveDialog({
     });
 
   return (
-    <Dialog
-      title={isNew ? "Create an alias" : names.length === 1 ? `Move ${names[0]}` : `Move ${names.length} aliases`}
-      close={close}
-    >
+    <Dialog title={title} close={close}>
       <Form label="Move" act={act}>
         {isNew && (
           <Field label="Name" hint="Letters, digits, '.', '_' and '-'." fault={fault}>
