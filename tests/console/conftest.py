@@ -84,10 +84,14 @@ async def browsing(server: LiveServer, **options: Any) -> AsyncIterator[Console]
 
 
 @pytest.fixture
-async def console(server: LiveServer, request: pytest.FixtureRequest) -> AsyncIterator[Console]:
-    """A browser that is signed in; at the end it must have asked no other host, and complained of nothing."""
+def has_chromium(request: pytest.FixtureRequest) -> None:
     if CHROMIUM is None and not request.config.getoption("--require-chromium"):
         pytest.skip("Chromium is not installed; make test-console installs it")
+
+
+@pytest.fixture
+async def console(server: LiveServer, has_chromium: None) -> AsyncIterator[Console]:
+    """A browser that is signed in; at the end it must have asked no other host, and complained of nothing."""
     async with browsing(server) as console:
         await console.sign_in()
         yield console

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
+from app.server import HttpProtocol, create_app
 from tests.api.test_data import push
-from tests.conftest import LiveServer
-from tests.console.conftest import Console
+from tests.conftest import LiveServer, answering
+from tests.console.conftest import Console, browsing
+from tests.stores.kinds import s3
 
 _SET = "mutation($input: SetAliasInput!) { setAlias(input: $input) { alias { version } } }"
 _CREATE = "mutation($input: CreateExecutionInput!) { createExecution(input: $input) { execution { id number } } }"
@@ -224,6 +227,26 @@ async def test_files_are_uploaded_straight_to_the_store_with_their_hashes(consol
     async with page.expect_download() as download:
         await page.get_by_role("button", name="Download").click()
     assert Path(await (await download.value).path()).read_bytes() == b"hello"
+
+
+async def test_files_go_straight_to_a_bucket_that_the_operator_allows(
+    server: LiveServer, seaweedfs: str, tmp_path: Path, has_chromium: None
+) -> None:
+    large = tmp_path / "large.bin"
+    large.write_bytes(bytes(70_000_000))
+    app = create_app(replace(server.settings, upload_origins=(seaweedfs,)))
+    async with answering(app, http=HttpProtocol) as url, browsing(replace(server, url=url)) as console:
+        await server.run(
+            "mutation($input: CreateDataStoreInput!) { createDataStore(input: $input) { store { id } } }",
+            input={"project": await server.project_id(), "name": "bucket", "isDefault": True, **s3(seaweedfs).spec},
+        )
+        await console.sign_in()
+        await console.open("/projects/default/data")
+        await console.page.get_by_label("Files to upload").set_input_files(large)
+        sent = console.page.get_by_role("region", name="Uploads").get_by_role("listitem")
+        await expect(sent.get_by_role("status")).to_have_text("done", timeout=60_000)
+        assert sum(each.startswith(seaweedfs) for each in console.requests) == 2
+        assert console.complaints == []
 
 
 async def test_dropped_files_are_uploaded_and_a_failed_one_is_tried_again(console: Console) -> None:
