@@ -92,23 +92,33 @@ function taken<Data>(result: { data?: Data | undefined; error?: CombinedError | 
 
 const followers = new Set<() => void>();
 
-/** Calls `heard` with every event; with null once some may have been missed, as after a lost connection or session. */
+// a subscription does not tell when it has begun; by then it surely has
+const BEGUN = 500;
+
+/** Calls `heard` with every event; with null when some may have been missed, as from before it began, or while cut off. */
 export function follow<Data, Variables extends AnyVariables>(
   document: TypedDocumentNode<Data, Variables>,
   variables: Variables,
   heard: (event: Data | null) => void,
 ): () => void {
-  const listen = () =>
-    client.subscription(document, variables).subscribe(({ data }) => data && heard(data)).unsubscribe;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const catchUp = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => heard(null), BEGUN);
+  };
+  const listen = () => {
+    catchUp();
+    return client.subscription(document, variables).subscribe(({ data }) => data && heard(data)).unsubscribe;
+  };
   let stop = listen();
   const resume = () => {
     stop();
     stop = listen();
-    heard(null);
   };
   followers.add(resume);
-  const forget = socket.on("connected", (_socket, _payload, wasRetry) => wasRetry && heard(null));
+  const forget = socket.on("connected", catchUp);
   return () => {
+    clearTimeout(timer);
     stop();
     forget();
     followers.delete(resume);

@@ -2,7 +2,7 @@ import { useEffect, useState } from "react";
 import { useParams } from "wouter";
 import { ask, follow } from "../api.ts";
 import { graphql, readFragment, type ResultOf } from "../graphql.ts";
-import { Comparison, FILE } from "../parts/files.tsx";
+import { Comparison, FILE, Marks } from "../parts/files.tsx";
 import { useCalm, useLoaded, usePages } from "../parts/loading.ts";
 import { MoveDialog, type Back } from "../parts/move.tsx";
 import {
@@ -16,7 +16,6 @@ import {
   Loading,
   More,
   Problem,
-  Size,
   Time,
 } from "../parts/ui.tsx";
 import { may, useProject, useViewer } from "../session.ts";
@@ -56,25 +55,28 @@ const CHANGE = graphql(
   [FILE],
 );
 
-const ALIAS = graphql(`
-  query Alias($project: ID!, $name: String!) {
-    project(id: $project) {
-      alias(name: $name, includeDeleted: true) {
-        id
-        name
-        uri
-        version
-        updatedAt
-        deletedAt
-        datum {
+const ALIAS = graphql(
+  `
+    query Alias($project: ID!, $name: String!) {
+      project(id: $project) {
+        alias(name: $name, includeDeleted: true) {
           id
           name
-          size
+          uri
+          version
+          updatedAt
+          deletedAt
+          datum {
+            ...File
+            id
+            name
+          }
         }
       }
     }
-  }
-`);
+  `,
+  [FILE],
+);
 
 const HISTORY = graphql(
   `
@@ -182,7 +184,9 @@ export function AliasPage() {
               <strong>
                 <DatumLink slug={project.slug} datum={data.datum} />
               </strong>
-              <Size bytes={data.datum.size} /> · version {data.version} · since <Time at={data.updatedAt} exact />
+              <Marks slug={project.slug} file={readFragment(FILE, data.datum)} />
+              <br />
+              Version {data.version} since <Time at={data.updatedAt} exact />
             </>
           ) : (
             <>
@@ -211,6 +215,11 @@ export function AliasPage() {
               <DatumLink slug={project.slug} datum={change.from} /> →{" "}
               <DatumLink slug={project.slug} datum={change.to} />
             </p>
+            {change.to && (
+              <p className="quiet">
+                <Marks slug={project.slug} file={readFragment(FILE, change.to)} />
+              </p>
+            )}
             <p className="quiet">
               <Time at={change.at} exact /> · {change.actor?.name ?? "nobody"} ·{" "}
               {change.execution ? <ExecutionLink slug={project.slug} execution={change.execution} /> : change.via}

@@ -1,12 +1,22 @@
 import dagre from "@dagrejs/dagre";
-import { Background, Controls, Handle, Position, ReactFlow, type Edge, type Node, type NodeProps } from "@xyflow/react";
+import {
+  Background,
+  Controls,
+  Handle,
+  MarkerType,
+  Position,
+  ReactFlow,
+  type Edge,
+  type Node,
+  type NodeProps,
+} from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
 import { useMemo, useState } from "react";
-import { Link, useParams } from "wouter";
+import { Link, useParams, useSearchParams } from "wouter";
 import { ask } from "../api.ts";
 import { graphql, type ResultOf } from "../graphql.ts";
 import { connected, edgeId, merged } from "../parts/graph.ts";
-import { useLoaded } from "../parts/loading.ts";
+import { useAction, useLoaded } from "../parts/loading.ts";
 import { DatumLink, Empty, ExecutionLink, Field, Heading, Loading, Problem, Status } from "../parts/ui.tsx";
 import { useProject } from "../session.ts";
 
@@ -71,40 +81,56 @@ const OF_EXECUTION = graphql(
 
 type Lineage = ResultOf<typeof LINEAGE>;
 type Subject = Lineage["nodes"][number]["subject"];
-type Direction = "UPSTREAM" | "DOWNSTREAM" | "BOTH";
+const directions = ["BOTH", "UPSTREAM", "DOWNSTREAM"] as const;
+type Direction = (typeof directions)[number];
+
+const MOST_DEPTH = 50;
+const within = (depth: number) => Math.min(MOST_DEPTH, Math.max(1, Math.trunc(depth) || 1));
+
+function nameOf(subject: Subject): string {
+  if (subject.__typename === "Datum") return subject.name;
+  return `#${subject.number} ${subject.title ?? subject.step ?? ""}`.trimEnd();
+}
 
 async function load(kind: string, id: string, direction: Direction, depth: number): Promise<Lineage | null> {
   if (kind === "execution") return (await ask(OF_EXECUTION, { id, direction, depth })).execution?.lineage ?? null;
   return (await ask(OF_DATUM, { id, direction, depth })).datum?.lineage ?? null;
 }
 
-const WIDTH = 220;
+const WIDTH = 190;
 const HEIGHT = 64;
 
 export default function LineagePage() {
   const { kind = "datum", id = "" } = useParams<{ kind: string; id: string }>();
   const project = useProject();
-  const [direction, setDirection] = useState<Direction>("BOTH");
-  const [depth, setDepth] = useState(5);
-  const [asList, setAsList] = useState(false);
+  const [search, setSearch] = useSearchParams();
+  const direction = directions.find((each) => each === search.get("direction")) ?? "BOTH";
+  const depth = within(Number(search.get("depth") ?? 5));
+  const asList = search.get("view") === "list";
   const [added, setAdded] = useState<{ key: string; graph: Lineage }>();
-  const [chosen, setChosen] = useState<string>(id);
+  const [clicked, setClicked] = useState<{ root: string; id: string }>();
+  const chosen = clicked?.root === id ? clicked.id : id;
+  const expansion = useAction();
   const key = `${kind} ${id} ${direction} ${depth}`;
   const { data, failure, reload } = useLoaded(() => load(kind, id, direction, depth), key);
   const graph = useMemo(() => (data && added?.key === key ? merged(data, added.graph) : data), [data, added, key]);
   const expand = (subject: Subject) => {
-    setChosen(subject.id);
-    void load(subject.__typename === "Execution" ? "execution" : "datum", subject.id, "BOTH", 1).then((more) => {
+    setClicked({ root: id, id: subject.id });
+    void expansion.run(async () => {
+      const more = await load(subject.__typename === "Execution" ? "execution" : "datum", subject.id, "BOTH", 1);
       if (more) setAdded((before) => ({ key, graph: before?.key === key ? merged(before.graph, more) : more }));
     });
   };
+  const choose = (values: Record<string, string>) =>
+    setSearch({ direction, depth: String(depth), view: asList ? "list" : "graph", ...values }, { replace: true });
+  const root = graph?.nodes.find((each) => each.subject.id === id)?.subject;
   return (
     <>
       <div className="title">
-        <Heading text="Lineage" />
+        <Heading text={root ? `Lineage of ${nameOf(root)}` : "Lineage"} />
         <Field label="Direction">
           {(own) => (
-            <select id={own} value={direction} onChange={(event) => setDirection(event.target.value as Direction)}>
+            <select id={own} value={direction} onChange={(event) => choose({ direction: event.target.value })}>
               <option value="BOTH">both ways</option>
               <option value="UPSTREAM">what it came from</option>
               <option value="DOWNSTREAM">what came of it</option>
@@ -117,17 +143,18 @@ export default function LineagePage() {
               id={own}
               type="number"
               min={1}
-              max={50}
+              max={MOST_DEPTH}
               value={depth}
-              onChange={(event) => setDepth(Math.min(50, Math.max(1, Number(event.target.value) || 1)))}
+              onChange={(event) => choose({ depth: String(within(Number(event.target.value))) })}
             />
           )}
         </Field>
-        <button type="button" aria-pressed={asList} onClick={() => setAsList(!asList)}>
+        <button type="button" aria-pressed={asList} onClick={() => choose({ view: asList ? "graph" : "list" })}>
           {asList ? "Show as a graph" : "Show as a list"}
         </button>
       </div>
       {failure && <Problem failure={failure} retry={reload} />}
+      {expansion.failure && <Problem failure={expansion.failure} />}
       {graph === undefined && !failure && <Loading what="the lineage" />}
       {graph === null && (
         <Empty title="There is no such file or execution">
@@ -135,7 +162,7 @@ export default function LineagePage() {
         </Empty>
       )}
       {graph?.truncated && (
-        <p className="problem">There is more than 500 files and executions; take a lower depth, or one direction.</p>
+        <p className="problem">There are more than 500 files and executions; take a lower depth, or one direction.</p>
       )}
       {graph && (asList ? <List graph={graph} /> : <Picture graph={graph} root={id} chosen={chosen} choose={expand} />)}
     </>
@@ -157,7 +184,7 @@ function Picture({
 }) {
   const placed = useMemo(() => {
     const layout = new dagre.graphlib.Graph()
-      .setGraph({ rankdir: "LR", nodesep: 16, ranksep: 70 })
+      .setGraph({ rankdir: "LR", nodesep: 16, ranksep: 56 })
       .setDefaultEdgeLabel(() => ({}));
     for (const { subject } of graph.nodes) layout.setNode(subject.id, { width: WIDTH, height: HEIGHT });
     for (const edge of graph.edges) layout.setEdge(edge.from, edge.to);
@@ -189,6 +216,7 @@ function Picture({
           source: each.from,
           target: each.to,
           ...(each.inputName ? { label: each.inputName } : {}),
+          markerEnd: { type: MarkerType.ArrowClosed },
           className: on ? "edge-on" : "edge-off",
         };
       }),

@@ -197,6 +197,27 @@ export function FilePicker({
   );
 }
 
+/** What tells files of one name apart. */
+export function Marks({ slug, file }: { slug: string; file: FileFacts }) {
+  return (
+    <>
+      <Size bytes={file.size} />
+      {file.checksums.sha256 && (
+        <>
+          {" "}
+          · sha256 <code title={file.checksums.sha256}>{file.checksums.sha256.slice(0, 8)}</code>
+        </>
+      )}
+      {file.producedBy && (
+        <>
+          {" "}
+          · made by <ExecutionLink slug={slug} execution={file.producedBy} />
+        </>
+      )}
+    </>
+  );
+}
+
 /** Two files side by side; what differs is marked, by more than colour. */
 export function Comparison({
   slug,
