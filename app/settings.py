@@ -236,9 +236,9 @@ def _folders(text: str) -> tuple[Path, ...]:
 
 
 def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(text.split())
+    origins = tuple(each.strip() for each in text.split(",") if each.strip())
     if not all(re.fullmatch(r"https?://[A-Za-z0-9.:*\[\]-]+", origin) for origin in origins):
-        raise ValueError("expected origins such as https://bucket.s3.eu-north-1.amazonaws.com, parted by spaces")
+        raise ValueError("expected origins such as https://bucket.s3.eu-north-1.amazonaws.com, parted by commas")
     return origins
 
 

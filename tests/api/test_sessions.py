@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 
 from app.api.console import console_routes
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 from tests.api.test_data import push
 from tests.conftest import LiveServer, answering
 
@@ -207,6 +207,17 @@ async def test_uploads_may_go_to_the_origins_that_the_operator_names(
 ) -> None:
     (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").touch()
-    settings = Settings(data_dir=tmp_path, upload_origins=("https://bucket.example",))
+    settings = Settings.from_environment(
+        {"WAYMARK_DATA_DIR": str(tmp_path), "WAYMARK_UPLOAD_ORIGINS": "https://bucket.example, https://*.example:9000"}
+    )
     async with answering(Starlette(routes=console_routes(settings, built=tmp_path))) as url, browser.get(url) as page:
-        assert "connect-src 'self' https://bucket.example;" in page.headers["Content-Security-Policy"]
+        assert (
+            "connect-src 'self' https://bucket.example https://*.example:9000;"
+            in page.headers["Content-Security-Policy"]
+        )
+
+
+def test_an_upload_origin_is_nothing_else() -> None:
+    for wrong in ("bucket.example", "https://bucket.example/path", "https://bucket.example; script-src *"):
+        with pytest.raises(SettingsError, match="WAYMARK_UPLOAD_ORIGINS"):
+            Settings.from_environment({"WAYMARK_UPLOAD_ORIGINS": wrong})
