@@ -193,6 +193,12 @@ async def test_a_list_grows_as_one_scrolls(console: Console) -> None:
     await expect(page.get_by_role("link", name="first.pkl")).to_be_visible()
     # only what is seen is in the page
     assert await page.get_by_role("row").count() < 100
+    # a file's page begins at its top, and who comes back is where the list was
+    await page.get_by_role("link", name="first.pkl").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("first.pkl")
+    assert await page.evaluate("scrollY") == 0
+    await page.go_back()
+    await expect(page.get_by_role("link", name="first.pkl")).to_be_in_viewport()
 
 
 def test_the_first_page_is_small() -> None:

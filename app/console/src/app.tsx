@@ -1,8 +1,8 @@
 /** The console: who is signed in, the project at hand, and the view that the address names. */
-import { lazy, Suspense, useCallback, useEffect, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useLayoutEffect, useRef, useState, type RefObject } from "react";
 import { Link, Redirect, Route, Switch, useLocation, useParams, useSearch } from "wouter";
 import { ask, isSignedIn, onSignedOut, signOut, type Failure } from "./api.ts";
-import { asFailure } from "./parts/loading.ts";
+import { asFailure, forgetLists } from "./parts/loading.ts";
 import { Dialog, Empty, Loading, Problem } from "./parts/ui.tsx";
 import { AliasPage } from "./pages/alias.tsx";
 import { AliasesPage } from "./pages/aliases.tsx";
@@ -36,6 +36,7 @@ export function App() {
   }, [load]);
 
   const again = () => {
+    forgetLists();
     setExpired(false);
     load();
   };
@@ -148,9 +149,33 @@ const sections = [
   ["stores", "Stores"],
 ] as const;
 
+/** A view that one goes to begins at its top, and with it the keyboard; one that one comes back to is as it was. */
+function useNewView(location: string, content: RefObject<HTMLElement | null>) {
+  const shown = useRef(location);
+  const isBack = useRef(false);
+  useEffect(() => {
+    const back = () => {
+      isBack.current = true;
+    };
+    addEventListener("popstate", back, { capture: true });
+    return () => removeEventListener("popstate", back, { capture: true });
+  }, []);
+  useLayoutEffect(() => {
+    if (shown.current === location) return;
+    shown.current = location;
+    if (!isBack.current) {
+      scrollTo(0, 0);
+      content.current?.focus({ preventScroll: true });
+    }
+    isBack.current = false;
+  }, [location, content]);
+}
+
 function Frame({ slug, leave, children }: { slug?: string; leave: () => void; children: React.ReactNode }) {
   const viewer = useViewer();
   const [location, navigate] = useLocation();
+  const content = useRef<HTMLElement>(null);
+  useNewView(location, content);
   const at = slug ?? viewer.projects.nodes[0]?.slug;
   const current = (path: string) => (location.startsWith(path) ? ({ "aria-current": "page" } as const) : {});
   return (
@@ -192,7 +217,7 @@ function Frame({ slug, leave, children }: { slug?: string; leave: () => void; ch
           </button>
         </span>
       </header>
-      <main id="content" tabIndex={-1}>
+      <main id="content" tabIndex={-1} ref={content}>
         {children}
       </main>
     </>

@@ -3,6 +3,7 @@ import { useParams } from "wouter";
 import { ask, follow } from "../api.ts";
 import { graphql, readFragment, type ResultOf } from "../graphql.ts";
 import { Comparison, FILE, Marks } from "../parts/files.tsx";
+import { NOTHING } from "../parts/list.ts";
 import { useCalm, useLoaded, usePages } from "../parts/loading.ts";
 import { MoveDialog, type Back } from "../parts/move.tsx";
 import {
@@ -130,9 +131,9 @@ export function AliasPage() {
     const found = (await ask(HISTORY, { ...own, after, first })).project?.alias?.history;
     return {
       nodes: found?.nodes.map((each) => readFragment(CHANGE, each)) ?? [],
-      pageInfo: found?.pageInfo ?? { hasNextPage: false, endCursor: null },
+      pageInfo: found?.pageInfo ?? NOTHING.pageInfo,
     };
-  }, `${project.id} ${name}`);
+  }, `history ${project.id} ${name}`);
 
   const reload = () => {
     alias.reload();
@@ -243,7 +244,7 @@ export function AliasPage() {
           </li>
         ))}
       </ol>
-      {history.loading && <Loading what="its history" />}
+      {history.loading && history.items.length === 0 && <Loading what="its history" />}
       <More {...history} />
       {moving && <MoveDialog names={[name]} {...moving} close={() => setMoving(undefined)} moved={reload} />}
       {comparing && compared[0] && compared[1] && (

@@ -2,7 +2,8 @@ import { useEffect, useState } from "react";
 import { useLocation, useSearchParams } from "wouter";
 import { ask, follow } from "../api.ts";
 import { graphql } from "../graphql.ts";
-import { NOTHING, useCalm, usePages, useSettled } from "../parts/loading.ts";
+import { NOTHING } from "../parts/list.ts";
+import { useCalm, usePages, useSettled } from "../parts/loading.ts";
 import { MoveDialog } from "../parts/move.tsx";
 import {
   AliasLink,
@@ -72,7 +73,7 @@ export function AliasesPage() {
   const pages = usePages(async (after, first) => {
     const found = await ask(LIST, { project: project.id, text: settled || null, after, first });
     return found.project?.aliases ?? NOTHING;
-  }, `${project.id} ${settled}`);
+  }, `aliases ${project.id} ${settled}`);
 
   useEffect(() => {
     if ((search.get("q") ?? "") !== settled) setSearch(settled ? { q: settled } : {}, { replace: true });

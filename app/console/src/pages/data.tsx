@@ -12,7 +12,8 @@ import {
   writeFilter,
   type DataFilter,
 } from "../parts/filter.ts";
-import { NOTHING, useLoaded, usePages, useSettled } from "../parts/loading.ts";
+import { NOTHING } from "../parts/list.ts";
+import { useLoaded, usePages, useSettled } from "../parts/loading.ts";
 import { DatumLink, Empty, Field, Heading, Loading, Problem, Size, Tags, Time } from "../parts/ui.tsx";
 import { Sendings, useUploads } from "../parts/uploads.tsx";
 import { may, useProject, useViewer } from "../session.ts";
@@ -65,7 +66,7 @@ export function DataPage() {
       first,
     });
     return found.project?.data ?? NOTHING;
-  }, `${project.id} ${address}`);
+  }, `data ${project.id} ${address}`);
   const uploads = useUploads(pages.reload);
   const [dropping, setDropping] = useState(false);
   const input = useRef<HTMLInputElement>(null);

@@ -3,7 +3,8 @@ import { Link, useParams } from "wouter";
 import { ask, change, Failure } from "../api.ts";
 import { graphql } from "../graphql.ts";
 import { splitProperty } from "../parts/filter.ts";
-import { NOTHING, useAction, useLoaded, usePages } from "../parts/loading.ts";
+import { NOTHING } from "../parts/list.ts";
+import { useAction, useLoaded, usePages } from "../parts/loading.ts";
 import {
   AliasLink,
   Copy,
@@ -288,7 +289,7 @@ function AliasesEver({ id }: { id: string }) {
   const { slug } = useProject();
   const changes = usePages(
     async (after, first) => (await ask(ALIASES_EVER, { id, after, first })).datum?.aliasHistory ?? NOTHING,
-    id,
+    `aliases ever ${id}`,
   );
   return (
     <>
@@ -311,7 +312,7 @@ function UsedBy({ id }: { id: string }) {
   const { slug } = useProject();
   const users = usePages(
     async (after, first) => (await ask(USED_BY, { id, after, first })).datum?.usedBy ?? NOTHING,
-    id,
+    `used by ${id}`,
   );
   return (
     <>

@@ -2,7 +2,8 @@ import { useEffect } from "react";
 import { Link, useSearchParams } from "wouter";
 import { ask, follow } from "../api.ts";
 import { graphql } from "../graphql.ts";
-import { NOTHING, useCalm, usePages } from "../parts/loading.ts";
+import { NOTHING } from "../parts/list.ts";
+import { useCalm, usePages } from "../parts/loading.ts";
 import { Empty, ExecutionLink, Heading, Loading, More, Problem, Status, Time } from "../parts/ui.tsx";
 import { may, useProject, useViewer } from "../session.ts";
 
@@ -56,7 +57,7 @@ export function ExecutionsPage() {
       const found = await ask(LIST, { project: project.id, filter, after, first });
       return found.project?.executions ?? NOTHING;
     },
-    `${project.id} ${JSON.stringify(filter)}`,
+    `executions ${project.id} ${JSON.stringify(filter)}`,
   );
   const calmly = useCalm(pages.reload);
   useEffect(() => follow(UPDATED, { project: project.id, execution: null }, calmly), [project.id, calmly]);

@@ -1,6 +1,7 @@
 /** What a view has loaded so far: one thing, or a list that grows page by page. */
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Failure } from "../api.ts";
+import { longer, Memory, renewed, type Page } from "./list.ts";
 import { unique } from "./words.ts";
 
 export interface Loaded<Data> {
@@ -37,14 +38,6 @@ export function useLoaded<Data>(load: () => Promise<Data>, key: string): Loaded<
   };
 }
 
-export interface Page<Item> {
-  nodes: readonly Item[];
-  pageInfo: { hasNextPage: boolean; endCursor: string | null };
-}
-
-/** The page of a list that is not there. */
-export const NOTHING = { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
-
 export interface Pages<Item> {
   items: readonly Item[];
   failure: Failure | undefined;
@@ -57,20 +50,19 @@ export interface Pages<Item> {
 const PAGE = 50;
 const LARGEST_PAGE = 500;
 
-/** A keyset-paged list, from its beginning whenever `key` changes; loaded anew it keeps its length, up to one page. */
-export function usePages<Item>(
+const memory = new Memory(20);
+
+/** For when somebody else signs in. */
+export function forgetLists(): void {
+  memory.clear();
+}
+
+/** A keyset-paged list; `key` tells it from all other lists. Who comes back to one finds it as long as it was. */
+export function usePages<Item extends { id: string }>(
   load: (after: string | null, first: number) => Promise<Page<Item>>,
   key: string,
 ): Pages<Item> {
-  interface State {
-    key: string;
-    items: readonly Item[];
-    cursor: string | null;
-    hasMore: boolean;
-    failure: Failure | undefined;
-  }
-  const empty: State = { key, items: [], cursor: null, hasMore: true, failure: undefined };
-  const [state, setState] = useState(empty);
+  const [state, setState] = useState<{ key: string; failure?: Failure }>({ key });
   const newest = useRef(load);
   newest.current = load;
   const wanted = useRef(key);
@@ -78,7 +70,7 @@ export function usePages<Item>(
   const round = useRef(0);
   const busy = useRef(false);
 
-  const fetch = useCallback((from: string | null, before: readonly Item[], first: number) => {
+  const fetch = useCallback((from: string | null, first: number) => {
     const own = wanted.current;
     const mine = ++round.current;
     const isNewest = () => round.current === mine && wanted.current === own;
@@ -86,35 +78,34 @@ export function usePages<Item>(
     newest
       .current(from, first)
       .then(
-        ({ nodes, pageInfo: { endCursor, hasNextPage } }) => {
+        (page) => {
           if (!isNewest()) return;
-          const items = [...before, ...nodes];
-          setState({ key: own, items, cursor: endCursor, hasMore: hasNextPage, failure: undefined });
+          const list = memory.get<Item>(own);
+          memory.keep(own, from === null ? renewed(list, page) : longer(list, page));
+          setState({ key: own });
         },
-        (error: unknown) => {
-          if (!isNewest()) return;
-          const failure = asFailure(error);
-          setState((was) => (was.key === own ? { ...was, failure } : { ...empty, key: own, failure }));
-        },
+        (error: unknown) => isNewest() && setState({ key: own, failure: asFailure(error) }),
       )
       .finally(() => {
         if (round.current === mine) busy.current = false;
       });
   }, []);
+  const reload = useCallback(() => {
+    const length = memory.get(wanted.current)?.items.length ?? 0;
+    fetch(null, Math.min(LARGEST_PAGE, Math.max(PAGE, length)));
+  }, [fetch]);
+  useEffect(reload, [key, reload]);
 
-  useEffect(() => fetch(null, [], PAGE), [key, fetch]);
-  const own = state.key === key ? state : empty;
-  const length = useRef(0);
-  length.current = own.items.length;
-  const reload = useCallback(() => fetch(null, [], Math.min(LARGEST_PAGE, Math.max(PAGE, length.current))), [fetch]);
+  const list = memory.get<Item>(key);
+  const failure = state.key === key ? state.failure : undefined;
   return {
-    items: own.items,
-    failure: own.failure,
-    loading: own.failure === undefined && own.hasMore,
-    hasMore: own.hasMore,
+    items: list?.items ?? [],
+    failure,
+    loading: failure === undefined && (list?.hasMore ?? true),
+    hasMore: list?.hasMore ?? true,
     more: () => {
-      if (!busy.current && own.failure === undefined && own.hasMore && own.items.length > 0)
-        fetch(own.cursor, own.items, own.items.length < LARGEST_PAGE ? PAGE : 4 * PAGE);
+      if (!busy.current && failure === undefined && list?.hasMore && list.items.length > 0)
+        fetch(list.cursor, list.items.length < LARGEST_PAGE ? PAGE : 4 * PAGE);
     },
     reload,
   };
