@@ -21,8 +21,12 @@ _LARGEST_FIRST_PAGE = 200_000
 
 async def _pages(server: LiveServer) -> list[str]:
     """The addresses of all views, with something in each."""
-    datum = await push(server, b"1", name="model.pkl", tags=["best"], properties={"accuracy": 0.9})
+    name = "a-folder/" * 20 + "<b>model</b> & more.pkl"
+    datum = await push(
+        server, b"1", name=name, tags=["best", "t" * 60], properties={"accuracy": 0.9, "p" * 60: "v" * 200}
+    )
     await _point(server, "model-prod", datum, reason="the first")
+    await _point(server, "a" * 128, datum, reason="because " * 100)
     execution = await _create_execution(
         server,
         title="train",
@@ -32,7 +36,7 @@ async def _pages(server: LiveServer) -> list[str]:
     project = "/projects/default"
     return [
         f"{project}/aliases",
-        f"{project}/aliases/model-prod",
+        f"{project}/aliases/{'a' * 128}",
         f"{project}/data",
         f"{project}/data/{datum}",
         f"{project}/executions",

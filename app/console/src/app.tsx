@@ -2,6 +2,7 @@
 import { lazy, Suspense, useCallback, useEffect, useLayoutEffect, useRef, useState, type RefObject } from "react";
 import { Link, Redirect, Route, Switch, useLocation, useParams, useSearch } from "wouter";
 import { ask, isSignedIn, onSignedOut, signOut, type Failure } from "./api.ts";
+import { Boundary } from "./parts/boundary.tsx";
 import { asFailure, forgetLists } from "./parts/loading.ts";
 import { Dialog, Empty, Loading, Problem } from "./parts/ui.tsx";
 import { AliasPage } from "./pages/alias.tsx";
@@ -105,6 +106,7 @@ function First() {
 
 function InProject({ leave }: { leave: () => void }) {
   const { slug = "" } = useParams<{ slug: string }>();
+  const [location] = useLocation();
   const viewer = useViewer();
   const project = viewer.projects.nodes.find((each) => each.slug === slug);
   if (!project)
@@ -118,25 +120,27 @@ function InProject({ leave }: { leave: () => void }) {
   return (
     <ProjectContext value={project}>
       <Frame slug={slug} leave={leave}>
-        <Suspense fallback={<Loading what="the view" />}>
-          <Switch>
-            <Route path="/projects/:slug/aliases" component={AliasesPage} />
-            <Route path="/projects/:slug/aliases/:name" component={AliasPage} />
-            <Route path="/projects/:slug/data" component={DataPage} />
-            <Route path="/projects/:slug/data/:id" component={DatumPage} />
-            <Route path="/projects/:slug/executions" component={ExecutionsPage} />
-            <Route path="/projects/:slug/executions/new" component={NewExecutionPage} />
-            <Route path="/projects/:slug/executions/:number" component={ExecutionPage} />
-            <Route path="/projects/:slug/lineage/:kind/:id" component={LineagePage} />
-            <Route path="/projects/:slug/stores" component={StoresPage} />
-            <Route path="/projects/:slug">{() => <Redirect href={`/projects/${slug}/aliases`} replace />}</Route>
-            <Route>
-              <Empty title="There is no such view">
-                <Link href={`/projects/${slug}/aliases`}>To the aliases</Link>
-              </Empty>
-            </Route>
-          </Switch>
-        </Suspense>
+        <Boundary view={location}>
+          <Suspense fallback={<Loading what="the view" />}>
+            <Switch>
+              <Route path="/projects/:slug/aliases" component={AliasesPage} />
+              <Route path="/projects/:slug/aliases/:name" component={AliasPage} />
+              <Route path="/projects/:slug/data" component={DataPage} />
+              <Route path="/projects/:slug/data/:id" component={DatumPage} />
+              <Route path="/projects/:slug/executions" component={ExecutionsPage} />
+              <Route path="/projects/:slug/executions/new" component={NewExecutionPage} />
+              <Route path="/projects/:slug/executions/:number" component={ExecutionPage} />
+              <Route path="/projects/:slug/lineage/:kind/:id" component={LineagePage} />
+              <Route path="/projects/:slug/stores" component={StoresPage} />
+              <Route path="/projects/:slug">{() => <Redirect href={`/projects/${slug}/aliases`} replace />}</Route>
+              <Route>
+                <Empty title="There is no such view">
+                  <Link href={`/projects/${slug}/aliases`}>To the aliases</Link>
+                </Empty>
+              </Route>
+            </Switch>
+          </Suspense>
+        </Boundary>
       </Frame>
     </ProjectContext>
   );

@@ -118,8 +118,7 @@ const AS_OF = graphql(
 type Change = ResultOf<typeof CHANGE>;
 
 export function AliasPage() {
-  const { name: encoded = "" } = useParams<{ name: string }>();
-  const name = decodeURIComponent(encoded);
+  const { name = "" } = useParams<{ name: string }>();
   const project = useProject();
   const viewer = useViewer();
   const [moving, setMoving] = useState<{ back?: Back }>();

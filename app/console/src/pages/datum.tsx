@@ -193,7 +193,7 @@ export function DatumPage() {
     [
       "Store",
       <>
-        {datum.store.name} ({datum.store.kind}) {datum.storageUri && <code className="hash">{datum.storageUri}</code>}
+        {datum.store.name} ({datum.store.kind}) {datum.storageUri && <code>{datum.storageUri}</code>}
       </>,
     ],
     ["Type", datum.mediaType ?? "unknown"],
@@ -241,8 +241,7 @@ export function DatumPage() {
             <dd>
               {datum.checksums[name] ? (
                 <>
-                  <code className="hash">{datum.checksums[name]}</code>{" "}
-                  <Copy text={datum.checksums[name]} what={name} />
+                  <code>{datum.checksums[name]}</code> <Copy text={datum.checksums[name]} what={name} />
                 </>
               ) : (
                 <span className="quiet">not yet known</span>

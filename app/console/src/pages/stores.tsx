@@ -95,7 +95,7 @@ export function StoresPage() {
                   <th scope="row">{store.name}</th>
                   <td>{store.kind}</td>
                   <td>
-                    <code className="hash">{store.url}</code>
+                    <code>{store.url}</code>
                   </td>
                   <td>
                     <Time at={store.createdAt} />

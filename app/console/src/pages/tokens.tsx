@@ -161,7 +161,7 @@ function CreateDialog({ close }: { close: () => void }) {
       <Dialog title={`The token ${name}`} close={close}>
         <p>This is the one time that it is shown; keep it where nobody else reads it.</p>
         <p>
-          <code className="hash">{secret}</code> <Copy text={secret} what="the token" />
+          <code>{secret}</code> <Copy text={secret} what="the token" />
         </p>
         <div className="actions">
           <button type="button" className="primary" onClick={close}>

@@ -236,16 +236,8 @@ export function Comparison({
   const rows: [string, (file: FileFacts) => ReactNode, (file: FileFacts) => unknown][] = [
     ["Name", (file) => file.name, (file) => file.name],
     ["Size", (file) => <Size bytes={file.size} />, (file) => file.size],
-    [
-      "sha256",
-      (file) => <code className="hash">{file.checksums.sha256 ?? "not yet known"}</code>,
-      (file) => file.checksums.sha256,
-    ],
-    [
-      "md5",
-      (file) => <code className="hash">{file.checksums.md5 ?? "not yet known"}</code>,
-      (file) => file.checksums.md5,
-    ],
+    ["sha256", (file) => <code>{file.checksums.sha256 ?? "not yet known"}</code>, (file) => file.checksums.sha256],
+    ["md5", (file) => <code>{file.checksums.md5 ?? "not yet known"}</code>, (file) => file.checksums.md5],
     ["Tags", (file) => <Tags tags={file.tags} />, (file) => JSON.stringify([...file.tags].sort())],
     ["Properties", (file) => <Values value={file.properties} />, (file) => JSON.stringify(file.properties)],
     [
