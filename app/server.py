@@ -114,7 +114,9 @@ def serve(settings: Settings) -> None:
         listener = _listen(settings)
         address = _address(settings, listener)
         settings.address_file.write_text(address + "\n")
-        log.info("Waymark is starting", address=address, token_file=str(settings.token_file))
+        log.info(
+            "Waymark is starting", address=address, token_file=str(settings.token_file), console="waymark open signs in"
+        )
         worker = _LocalWorker(settings, address) if _may_run_worker(settings, listener, database) else None
         try:
             _Supervisor(settings, listener, database, worker).run()
