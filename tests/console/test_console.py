@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Error, FilePayload, Locator, Page, Route, expect
 
 from app.server import HttpProtocol, create_app
 from tests.api.test_data import push
@@ -266,6 +268,41 @@ async def test_dropped_files_are_uploaded_and_a_failed_one_is_tried_again(consol
     await expect(sent.get_by_role("status")).to_have_text("done")
     await expect(page.get_by_role("row").filter(has_text="dropped.txt")).to_be_visible()
     # the browser says so of the request that was broken off
+    console.complaints[:] = [each for each in console.complaints if "net::ERR_FAILED" not in each]
+
+
+async def test_uploads_go_on_while_one_looks_at_other_views_and_can_be_cancelled(console: Console) -> None:
+    page = console.page
+    may_go_on = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await may_go_on.wait()
+        # a cancelled request has no route any more
+        with suppress(Error):
+            await route.abort()
+
+    await page.route("**/uploads/**", hold)
+    await console.open("/projects/default/data")
+    await page.get_by_label("Files to upload").set_input_files(
+        [FilePayload(name=f"{n}.txt", mimeType="text/plain", buffer=b"x") for n in range(3)]
+    )
+    sent = page.get_by_role("region", name="Uploads").get_by_role("listitem")
+    await expect(sent.nth(0).get_by_role("status")).to_have_text("sending")
+    await expect(sent.nth(2).get_by_role("status")).to_have_text("waiting")
+    await page.get_by_role("link", name="Aliases").click()
+    for each in (2, 0):
+        await sent.nth(each).get_by_role("button", name="Cancel").click()
+        await expect(sent.nth(each).get_by_role("status")).to_have_text("cancelled")
+    may_go_on.set()
+    await page.unroute_all(behavior="wait")
+    # what was broken off is gone on with by itself
+    await expect(sent.nth(1).get_by_role("status")).to_have_text("done")
+    await sent.nth(0).get_by_role("button", name="Try again").click()
+    await expect(sent.nth(0).get_by_role("status")).to_have_text("done")
+    await page.get_by_role("link", name="Data").click()
+    await expect(page.get_by_role("table", name="Files").get_by_role("row")).to_have_count(3)
+    await page.get_by_role("button", name="Clear what is done").click()
+    await expect(sent).to_have_count(0)
     console.complaints[:] = [each for each in console.complaints if "net::ERR_FAILED" not in each]
 
 

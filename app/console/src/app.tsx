@@ -4,6 +4,8 @@ import { Link, Redirect, Route, Switch, useLocation, useParams, useSearch } from
 import { ask, isSignedIn, onSignedOut, signOut, type Failure } from "./api.ts";
 import { Boundary } from "./parts/boundary.tsx";
 import { asFailure, forgetLists } from "./parts/loading.ts";
+import { uploads } from "./parts/uploading.ts";
+import { Sendings } from "./parts/uploads.tsx";
 import { Dialog, Empty, Loading, Problem } from "./parts/ui.tsx";
 import { AliasPage } from "./pages/alias.tsx";
 import { AliasesPage } from "./pages/aliases.tsx";
@@ -41,7 +43,10 @@ export function App() {
     setExpired(false);
     load();
   };
-  const leave = () => void signOut().then(() => setViewer(null));
+  const leave = () => {
+    uploads.end();
+    void signOut().then(() => setViewer(null));
+  };
 
   if (failure)
     return (
@@ -222,6 +227,7 @@ function Frame({ slug, leave, children }: { slug?: string; leave: () => void; ch
         </span>
       </header>
       <main id="content" tabIndex={-1} ref={content}>
+        <Sendings />
         {children}
       </main>
     </>

@@ -13,9 +13,11 @@ import {
   type DataFilter,
 } from "../parts/filter.ts";
 import { NOTHING } from "../parts/list.ts";
-import { useLoaded, usePages, useSettled } from "../parts/loading.ts";
+import { useAction, useLoaded, usePages, useSettled } from "../parts/loading.ts";
 import { DatumLink, Empty, Field, Heading, Loading, Problem, Size, Tags, Time } from "../parts/ui.tsx";
-import { Sendings, useUploads } from "../parts/uploads.tsx";
+import { filesDropped } from "../parts/dropped.ts";
+import { uploads } from "../parts/uploading.ts";
+import { useArrivals } from "../parts/uploads.tsx";
 import { may, useProject, useViewer } from "../session.ts";
 
 const LIST = graphql(`
@@ -67,8 +69,10 @@ export function DataPage() {
     });
     return found.project?.data ?? NOTHING;
   }, `data ${project.id} ${address}`);
-  const uploads = useUploads(pages.reload);
+  useArrivals(pages.reload);
+  const add = (files: Iterable<File> | null) => uploads.add(project.id, files ?? []);
   const [dropping, setDropping] = useState(false);
+  const reading = useAction();
   const input = useRef<HTMLInputElement>(null);
   const mayWrite = may(viewer, "WRITE");
 
@@ -85,7 +89,7 @@ export function DataPage() {
   const drop = (event: DragEvent) => {
     event.preventDefault();
     setDropping(false);
-    if (mayWrite) uploads.add(event.dataTransfer.files);
+    if (mayWrite) void reading.run(async () => add(await filesDropped(event.dataTransfer)));
   };
   return (
     <div
@@ -112,14 +116,14 @@ export function DataPage() {
               hidden
               aria-label="Files to upload"
               onChange={(event) => {
-                uploads.add(event.target.files ?? []);
+                add(event.target.files);
                 event.target.value = "";
               }}
             />
           </>
         )}
       </div>
-      <Sendings uploads={uploads} />
+      {reading.failure && <Problem failure={reading.failure} />}
       <Filters filter={filter} set={setFilter} />
       {pages.failure && <Problem failure={pages.failure} retry={pages.reload} />}
       {pages.loading && pages.items.length === 0 && <Loading what="files" />}

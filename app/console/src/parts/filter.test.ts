@@ -12,7 +12,7 @@ test("a filter survives the address bar", () => {
 });
 
 test("what is not set is not asked for, and nonsense is left out", () => {
-  assert.deepEqual(asInput(readFilter(new URLSearchParams("origin=NONSENSE"))), {});
+  assert.deepEqual(asInput(readFilter(new URLSearchParams("origin=NONSENSE&since=yesterday&until=2026-13-45"))), {});
 });
 
 test("the last day belongs to it", () => {

@@ -20,8 +20,8 @@ export function readFilter(search: URLSearchParams): DataFilter {
     properties: Object.fromEntries(search.getAll("property").map(splitProperty)),
     origin: origins.find((each) => each === origin) ?? "",
     store: search.get("store") ?? "",
-    since: search.get("since") ?? "",
-    until: search.get("until") ?? "",
+    since: day(search.get("since")),
+    until: day(search.get("until")),
   };
 }
 
@@ -32,6 +32,10 @@ export function writeFilter(filter: DataFilter): URLSearchParams {
   for (const property of Object.entries(filter.properties)) search.append("property", joinProperty(property));
   for (const name of ["origin", "store", "since", "until"] as const) if (filter[name]) search.set(name, filter[name]);
   return search;
+}
+
+function day(text: string | null): string {
+  return text && /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(Date.parse(text)) ? text : "";
 }
 
 /** `key=value`, the value as JSON or as text. */
