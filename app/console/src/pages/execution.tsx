@@ -236,12 +236,7 @@ export function ExecutionPage() {
             as a copy of <ExecutionLink slug={project.slug} execution={data.copyOf} />
           </>
         )}
-        {data.task && (
-          <>
-            {" "}
-            in task {data.task.number} {data.task.title}
-          </>
-        )}
+        {data.task && <> in task {[data.task.number, data.task.title].filter(Boolean).join(" ")}</>}
         {data.startedAt && (
           <>
             , started <Time at={data.startedAt} />

@@ -14,7 +14,11 @@ export function Time({ at, exact = false }: { at: string; exact?: boolean }) {
 }
 
 export function Size({ bytes }: { bytes: string }) {
-  return <span title={`${bytes} bytes`}>{size(bytes)}</span>;
+  return (
+    <span className="size" title={`${bytes} bytes`}>
+      {size(bytes)}
+    </span>
+  );
 }
 
 export function Problem({ failure, retry }: { failure: Failure; retry?: (() => void) | undefined }) {
