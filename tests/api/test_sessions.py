@@ -11,9 +11,13 @@ import pytest
 from starlette.applications import Starlette
 
 from app.api.console import console_routes
+from app.domain.housekeeping import keep_house_once
+from app.domain.secrets import SecretBox
 from app.settings import Settings, SettingsError
+from app.stores.registry import StoreRegistry
+from app.transfer.guard import NetworkGuard
 from tests.api.test_data import push
-from tests.conftest import LiveServer, answering
+from tests.conftest import SECRET_KEY, LiveServer, answering
 
 _VIEWER = {"query": "{ viewer { name } }"}
 
@@ -135,6 +139,17 @@ async def test_a_session_ends_with_its_token(server: LiveServer, browser: aiohtt
         "mutation($input: RevokeTokenInput!) { revokeToken(input: $input) { token { id } } }", input={"id": own}
     )
     assert (await _post(server, browser, Origin=server.url))[0] == 401
+
+
+async def test_an_expired_session_is_refused_and_then_forgotten(
+    server: LiveServer, browser: aiohttp.ClientSession
+) -> None:
+    await _sign_in(server, browser)
+    async with server.pool.acquire() as connection:
+        await connection.execute("UPDATE session SET expires_at = now() - interval '1 second'")
+        assert (await _post(server, browser, Origin=server.url))[0] == 401
+        await keep_house_once(server.pool, StoreRegistry(NetworkGuard()), SecretBox(SECRET_KEY))
+        assert await connection.fetchval("SELECT count(*) FROM session") == 0
 
 
 async def test_a_link_signs_in_once_and_for_a_minute(server: LiveServer, browser: aiohttp.ClientSession) -> None:
