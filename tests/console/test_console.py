@@ -14,24 +14,13 @@ from app.server import HttpProtocol, create_app
 from tests.api.test_data import push
 from tests.conftest import LiveServer, answering
 from tests.console.conftest import Console, browsing
+from tests.console.given import create_execution, point
 from tests.stores.kinds import s3
 
-_SET = "mutation($input: SetAliasInput!) { setAlias(input: $input) { alias { version } } }"
-_CREATE = "mutation($input: CreateExecutionInput!) { createExecution(input: $input) { execution { id number } } }"
 _HISTORY = """
     query($name: String!) { project(slug: "default") { alias(name: $name) { version datum { name }
         history(first: 50) { nodes { version kind via reason from { name } to { name } actor { name } } } } } }
 """
-
-
-async def _point(server: LiveServer, name: str, datum: str, **more: Any) -> None:
-    await server.run(_SET, input={"project": await server.project_id(), "name": name, "datum": datum, **more})
-
-
-async def _create_execution(server: LiveServer, **more: Any) -> dict[str, Any]:
-    given = {"project": await server.project_id(), "command": ["true"], **more}
-    created: dict[str, Any] = (await server.run(_CREATE, input=given))["createExecution"]["execution"]
-    return created
 
 
 async def _history(server: LiveServer, name: str) -> dict[str, Any]:
@@ -79,8 +68,8 @@ async def test_a_move_shows_the_difference_and_what_it_touches_first(console: Co
     first = await push(server, b"a model", name="model-1.pkl", properties={"accuracy": 0.9})
     await push(server, b"a better model", name="model-2.pkl", properties={"accuracy": 0.95})
     for name in ("model-prod", "champion"):
-        await _point(server, name, first)
-    waiting = await _create_execution(server, inputs=[{"name": "model", "references": ["datum://model-prod"]}])
+        await point(server, name, first)
+    waiting = await create_execution(server, inputs=[{"name": "model", "references": ["datum://model-prod"]}])
     await console.open("/projects/default/aliases/model-prod")
     await page.get_by_role("button", name="Move").click()
     dialog = page.get_by_role("dialog", name="Move model-prod")
@@ -102,14 +91,14 @@ async def test_a_move_shows_the_difference_and_what_it_touches_first(console: Co
 async def test_a_move_that_somebody_was_faster_with_is_shown_and_asked_again(console: Console) -> None:
     page, server = console.page, console.server
     files = [await push(server, bytes([n]), name=f"model-{n}.pkl") for n in range(3)]
-    await _point(server, "model-prod", files[0])
+    await point(server, "model-prod", files[0])
     await console.open("/projects/default/aliases/model-prod")
     await page.get_by_role("button", name="Move").click()
     dialog = page.get_by_role("dialog", name="Move model-prod")
     await _pick(dialog, "model-2.pkl")
     await dialog.get_by_label("Reason").fill("mine")
     await expect(dialog.get_by_role("columnheader", name="model-prod now")).to_be_visible()
-    await _point(server, "model-prod", files[1], reason="theirs")
+    await point(server, "model-prod", files[1], reason="theirs")
     await dialog.get_by_role("button", name="Move", exact=True).click()
     conflict = dialog.get_by_role("alert")
     await expect(conflict).to_contain_text("model-prod was moved to model-1.pkl (version 2) by admin")
@@ -123,7 +112,7 @@ async def test_a_move_that_somebody_was_faster_with_is_shown_and_asked_again(con
 async def test_pointing_back_takes_two_clicks_and_says_that_it_is_one(console: Console) -> None:
     page, server = console.page, console.server
     for n in (1, 2, 3):
-        await _point(server, "model-prod", await push(server, bytes([n]), name=f"model-{n}.pkl"))
+        await point(server, "model-prod", await push(server, bytes([n]), name=f"model-{n}.pkl"))
     await console.open("/projects/default/aliases/model-prod")
     await (
         page.get_by_role("listitem").filter(has_text="Version 1").get_by_role("button", name="Point back here").click()
@@ -140,8 +129,8 @@ async def test_pointing_back_takes_two_clicks_and_says_that_it_is_one(console: C
 
 async def test_two_entries_of_a_history_are_compared(console: Console) -> None:
     page, server = console.page, console.server
-    await _point(server, "data", await push(server, b"1", name="same.csv", tags=["raw"]))
-    await _point(server, "data", await push(server, b"22", name="same.csv", tags=["clean"]))
+    await point(server, "data", await push(server, b"1", name="same.csv", tags=["raw"]))
+    await point(server, "data", await push(server, b"22", name="same.csv", tags=["clean"]))
     await console.open("/projects/default/aliases/data")
     for version in (1, 2):
         await page.get_by_role("listitem").filter(has_text=f"Version {version}").get_by_label("Compare").check()
@@ -157,7 +146,7 @@ async def test_two_entries_of_a_history_are_compared(console: Console) -> None:
 
 async def test_an_alias_page_says_where_it_pointed_at_a_time(console: Console) -> None:
     page, server = console.page, console.server
-    await _point(server, "model-prod", await push(server, b"1", name="model-1.pkl"))
+    await point(server, "model-prod", await push(server, b"1", name="model-1.pkl"))
     await console.open("/projects/default/aliases/model-prod")
     await page.get_by_role("textbox", name="As of").fill("2020-03-15T12:00:00")
     await expect(page.get_by_text("It did not exist yet.")).to_be_visible()
@@ -173,7 +162,7 @@ async def test_an_alias_page_says_where_it_pointed_at_a_time(console: Console) -
 async def test_views_follow_what_happens_elsewhere(console: Console) -> None:
     page, server = console.page, console.server
     files = [await push(server, bytes([n]), name=f"model-{n}.pkl") for n in range(2)]
-    await _point(server, "model-prod", files[0])
+    await point(server, "model-prod", files[0])
     await console.open("/projects/default/aliases")
     row = page.get_by_role("row", name="model-prod")
     await expect(row).to_contain_text("model-0.pkl")
@@ -183,7 +172,7 @@ async def test_views_follow_what_happens_elsewhere(console: Console) -> None:
     await expect(other.get_by_role("list", name="History")).to_contain_text("Version 1")
     # a subscription begins some time after the page
     for version in range(2, 40):
-        await _point(server, "model-prod", files[version % 2 - 1], reason=f"move {version}")
+        await point(server, "model-prod", files[version % 2 - 1], reason=f"move {version}")
         await page.wait_for_timeout(250)
         if await other.get_by_text(f"move {version}").count():
             break
@@ -196,7 +185,7 @@ async def test_several_aliases_are_moved_in_one_go(console: Console) -> None:
     first = await push(server, b"1", name="model-1.pkl")
     await push(server, b"2", name="model-2.pkl")
     for name in ("model-prod", "model-staging", "other"):
-        await _point(server, name, first)
+        await point(server, name, first)
     await console.open("/projects/default/aliases")
     await page.get_by_role("searchbox", name="Search aliases").fill("model")
     await expect(page.get_by_role("row", name="other")).to_have_count(0)
@@ -344,8 +333,8 @@ async def test_tags_and_properties_are_edited_in_place(console: Console) -> None
 async def test_a_purge_says_what_blocks_it(console: Console) -> None:
     page, server = console.page, console.server
     datum = await push(server, b"1", name="model.pkl")
-    await _point(server, "model-prod", datum)
-    waiting = await _create_execution(server, inputs=[{"name": "model", "references": [f"datum://{datum}"]}])
+    await point(server, "model-prod", datum)
+    waiting = await create_execution(server, inputs=[{"name": "model", "references": [f"datum://{datum}"]}])
     await console.open(f"/projects/default/data/{datum}")
     await page.get_by_role("button", name="Purge").click()
     dialog = page.get_by_role("dialog", name="Purge model.pkl")
@@ -365,7 +354,7 @@ async def test_a_purge_says_what_blocks_it(console: Console) -> None:
 async def test_an_execution_takes_an_alias_and_a_file(console: Console) -> None:
     page, server = console.page, console.server
     files = [await push(server, bytes([n]), name=f"model-{n}.pkl") for n in range(2)]
-    await _point(server, "model-prod", files[0])
+    await point(server, "model-prod", files[0])
     await push(server, b"x", name="images.tar")
     await console.open("/projects/default/executions/new")
     await page.get_by_label("Command").fill("cat $VH_INPUTS_DIR/model/*")
@@ -383,7 +372,7 @@ async def test_an_execution_takes_an_alias_and_a_file(console: Console) -> None:
     await expect(row).to_contain_text("model-prod version 1")
     await expect(page.get_by_role("region", name="Inputs")).to_contain_text("images.tar")
     # the alias moves on, the execution does not; a copy may do either
-    await _point(server, "model-prod", files[1])
+    await point(server, "model-prod", files[1])
     await page.reload()
     await expect(row).to_contain_text("≠ model-1.pkl (version 2)")
     await page.get_by_role("button", name="Copy", exact=True).click()
@@ -397,7 +386,7 @@ async def test_an_execution_takes_an_alias_and_a_file(console: Console) -> None:
 
 async def test_an_execution_page_follows_its_log_and_status(console: Console) -> None:
     page, server = console.page, console.server
-    created = await _create_execution(server, title="speaks")
+    created = await create_execution(server, title="speaks")
     await console.open(f"/projects/default/executions/{created['number']}")
     await expect(page.get_by_text("Nothing was said yet")).to_be_visible()
     claimed = await server.run(
@@ -420,8 +409,8 @@ async def test_an_execution_page_follows_its_log_and_status(console: Console) ->
 async def test_lineage_is_a_graph_and_a_list(console: Console) -> None:
     page, server = console.page, console.server
     datum = await push(server, b"1", name="raw.csv")
-    await _point(server, "train-images", datum)
-    created = await _create_execution(
+    await point(server, "train-images", datum)
+    created = await create_execution(
         server, title="train", inputs=[{"name": "images", "references": [f"datum://{datum}"]}]
     )
     await console.open(f"/projects/default/lineage/datum/{datum}")

@@ -14,7 +14,7 @@ from app.api import console as built
 from tests.api.test_data import push
 from tests.conftest import LiveServer
 from tests.console.conftest import Console, browsing
-from tests.console.test_console import _create_execution, _point
+from tests.console.given import create_execution, point
 
 _LARGEST_FIRST_PAGE = 200_000
 
@@ -25,9 +25,9 @@ async def _pages(server: LiveServer) -> list[str]:
     datum = await push(
         server, b"1", name=name, tags=["best", "t" * 60], properties={"accuracy": 0.9, "p" * 60: "v" * 200}
     )
-    await _point(server, "model-prod", datum, reason="the first")
-    await _point(server, "a" * 128, datum, reason="because " * 100)
-    execution = await _create_execution(
+    await point(server, "model-prod", datum, reason="the first")
+    await point(server, "a" * 128, datum, reason="because " * 100)
+    execution = await create_execution(
         server,
         title="train",
         parameters={"lr": 0.1},
@@ -160,7 +160,7 @@ async def test_graphiql_has_the_sessions_access_and_subscriptions(console: Conso
     datum = await push(server, b"2", name="model-2.pkl")
     # a subscription begins some time after the click
     for attempt in range(40):
-        await _point(server, f"subscribed-{attempt}", datum)
+        await point(server, f"subscribed-{attempt}", datum)
         await page.wait_for_timeout(250)
         if await answer.get_by_text("subscribed").count():
             break
