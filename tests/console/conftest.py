@@ -10,10 +10,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, expect
 
 from tests.conftest import LiveServer
 from tests.console.chromium import CHROMIUM, chromium
+
+# a machine may be busy with other tests
+expect.set_options(timeout=15_000)
 
 _AXE = Path(__file__).parents[2] / "app" / "console" / "node_modules" / "axe-core" / "axe.min.js"
 

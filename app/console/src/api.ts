@@ -92,8 +92,8 @@ function taken<Data>(result: { data?: Data | undefined; error?: CombinedError | 
 
 const followers = new Set<() => void>();
 
-// a subscription does not tell when it has begun; by then it surely has
-const BEGUN = 500;
+// a subscription does not tell when it has begun: soon as a rule, and after the last of these milliseconds surely
+const BEGUN = [500, 3000];
 
 /** Calls `heard` with every event; with null when some may have been missed, as from before it began, or while cut off. */
 export function follow<Data, Variables extends AnyVariables>(
@@ -101,10 +101,11 @@ export function follow<Data, Variables extends AnyVariables>(
   variables: Variables,
   heard: (event: Data | null) => void,
 ): () => void {
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let timers: ReturnType<typeof setTimeout>[] = [];
+  const forgetTimers = () => timers.forEach(clearTimeout);
   const catchUp = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => heard(null), BEGUN);
+    forgetTimers();
+    timers = BEGUN.map((delay) => setTimeout(() => heard(null), delay));
   };
   const listen = () => {
     catchUp();
@@ -118,7 +119,7 @@ export function follow<Data, Variables extends AnyVariables>(
   followers.add(resume);
   const forget = socket.on("connected", catchUp);
   return () => {
-    clearTimeout(timer);
+    forgetTimers();
     stop();
     forget();
     followers.delete(resume);
