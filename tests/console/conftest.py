@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,11 +52,13 @@ class Console:
     async def open(self, path: str) -> None:
         await self.page.goto(f"{self.server.url}{path}")
 
-    async def faults(self) -> list[str]:
-        """What axe-core finds serious on the page as it is."""
+    async def faults(self, *, exclude: Sequence[str] = ()) -> list[str]:
+        """What axe-core finds serious on the page as it is, outside the elements that selectors exclude."""
         # run by the browser's debugger, so that the page's policy stays as it is
         await self.page.evaluate(_AXE.read_text())
-        found: list[dict[str, Any]] = await self.page.evaluate("axe.run().then(found => found.violations)")
+        found: list[dict[str, Any]] = await self.page.evaluate(
+            "exclude => axe.run({exclude}).then(found => found.violations)", [[each] for each in exclude]
+        )
         return [
             f"{each['id']}: {each['help']}: {node['html']}"
             for each in found

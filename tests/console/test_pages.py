@@ -148,8 +148,8 @@ async def test_graphiql_has_the_sessions_access_and_subscriptions(console: Conso
     for name in ("MoveAlias", "CreateExecution", "History"):
         await expect(page.get_by_role("tab", name=name)).to_be_visible()
     await page.get_by_role("tab", name="History").click()
-    # GraphiQL's tabs have buttons within
-    assert [each for each in await console.faults() if not each.startswith("nested-interactive:")] == []
+    # GraphiQL's own tabs have buttons within, and its editor dims the number of the last line
+    assert await console.faults(exclude=[".graphiql-tabs", ".monaco-editor .line-numbers"]) == []
     run = page.get_by_role("button", name=re.compile("Execute query"))
     await run.click()
     await page.get_by_role("menuitem", name="History").click()
