@@ -49,6 +49,11 @@ class Console:
             await self.page.goto(await client.session_link())
         await self.page.get_by_role("heading", name="Aliases").wait_for()
 
+    async def forget_session(self) -> None:
+        # a page that is still there would ask for something as nobody
+        await self.page.goto("about:blank")
+        await self.context.clear_cookies()
+
     async def open(self, path: str) -> None:
         await self.page.goto(f"{self.server.url}{path}")
 

@@ -99,7 +99,7 @@ async def test_who_is_not_signed_in_is_asked_to_and_signing_out_ends_it(console:
 
 async def test_a_wrong_token_is_refused_in_words(console: Console) -> None:
     page = console.page
-    await console.context.clear_cookies()
+    await console.forget_session()
     await console.open("/")
     await page.get_by_label("Token").fill("nonsense")
     await page.get_by_role("button", name="Sign in").click()
@@ -128,7 +128,7 @@ async def test_who_may_only_read_is_offered_no_changes(console: Console) -> None
     page, server = console.page, console.server
     pages = await _pages(server)
     reader = await server.new_token("a reader", "READ")
-    await console.context.clear_cookies()
+    await console.forget_session()
     async with server.client(reader) as client:
         await page.goto(await client.session_link())
     for path in pages:
@@ -169,7 +169,7 @@ async def test_graphiql_has_the_sessions_access_and_subscriptions(console: Conso
 
 async def test_graphiql_asks_who_is_not_signed_in(console: Console) -> None:
     page, server = console.page, console.server
-    await console.context.clear_cookies()
+    await console.forget_session()
     await console.open("/graphiql")
     await page.get_by_label("Token").fill(server.token)
     await page.get_by_role("button", name="Sign in").click()

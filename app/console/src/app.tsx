@@ -45,7 +45,9 @@ export function App() {
   };
   const leave = () => {
     uploads.end();
-    void signOut().then(() => setViewer(null));
+    // the views go first, so that none asks for anything as nobody
+    setViewer(undefined);
+    void signOut().then(() => setViewer(null), load);
   };
 
   if (failure)
