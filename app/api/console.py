@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from mimetypes import guess_type
 from pathlib import Path
@@ -42,7 +43,7 @@ class _Assets(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         structlog.contextvars.bind_contextvars(is_minor=True)
         takes_gzip = "gzip" in Headers(scope=scope).get("accept-encoding", "")
-        is_compressed = takes_gzip and self.lookup_path(f"{path}.gz")[1] is not None
+        is_compressed = takes_gzip and (await asyncio.to_thread(self.lookup_path, f"{path}.gz"))[1] is not None
         response = await super().get_response(f"{path}.gz" if is_compressed else path, scope)
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         response.headers["Vary"] = "Accept-Encoding"

@@ -3,6 +3,7 @@ import { useState, type ReactNode } from "react";
 import { ask } from "../api.ts";
 import { graphql, readFragment, type FragmentOf, type ResultOf } from "../graphql.ts";
 import { useProject } from "../session.ts";
+import { splitProperty } from "./filter.ts";
 import { useLoaded, useSettled } from "./loading.ts";
 import { ExecutionLink, Field, Loading, Problem, Size, Tags, Time, Values } from "./ui.tsx";
 import { bare, isId } from "./words.ts";
@@ -91,15 +92,15 @@ async function find(project: string, text: string): Promise<Found[]> {
     const file = datum && readFragment(FILE, datum);
     return file ? [{ reference: file.id, alias: null, file }] : [];
   }
-  const property = /^([^=\s]+)=(.*)$/.exec(words);
+  const isProperty = /^[^=\s]+=/.test(words);
   const filter = words.startsWith("#")
     ? { tagsAll: [words.slice(1)] }
-    : property
-      ? { properties: { [property[1] ?? ""]: asValue(property[2] ?? "") } }
+    : isProperty
+      ? { properties: Object.fromEntries([splitProperty(words)]) }
       : words
         ? { text: words }
         : {};
-  const byName = !words.startsWith("#") && !property;
+  const byName = !words.startsWith("#") && !isProperty;
   const [aliases, data] = await Promise.all([
     byName ? ask(ALIASES, { project, text: words }) : null,
     ask(FIND, { project, filter }),
@@ -114,14 +115,6 @@ async function find(project: string, text: string): Promise<Found[]> {
     found.push({ reference: file.id, alias: null, file });
   }
   return found;
-}
-
-function asValue(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }
 
 export function FilePicker({
