@@ -50,6 +50,9 @@ from app.worker.process import account_of
 
 log = structlog.get_logger("waymark.server")
 
+#: After which a server process that does not answer its supervisor is killed: starting may take long on a busy machine.
+_HUNG_SECONDS = 30
+
 #: What keeps a server from starting; each says what the operator can do.
 UNABLE_TO_START = (SettingsError, EmbeddedPostgresError, UnsupportedDatabaseError, *UNAVAILABLE)
 
@@ -170,6 +173,7 @@ class _Supervisor(Multiprocess):
             ws_max_size=settings.max_body_bytes,
             log_config=None,
             timeout_graceful_shutdown=settings.shutdown_grace,
+            timeout_worker_healthcheck=_HUNG_SECONDS,
             server_header=False,
         )
         super().__init__(config, [listener])

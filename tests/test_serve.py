@@ -58,10 +58,8 @@ def test_it_serves_with_nothing_given_and_sigterm_stops_all_of_it(data_dir: Path
         assert stat.S_IMODE((data_dir / "files").stat().st_mode) == 0o700
         family = children_of(server.pid)
         assert len(family) >= 2
-        began = time.monotonic()
         server.send_signal(signal.SIGTERM)
-        assert server.wait(10) == 0
-        assert time.monotonic() - began < 10
+        assert server.wait(60) == 0
     assert not any(Path(f"/proc/{pid}").exists() and "postgres" in _command_of(pid) for pid in family)
     assert not (data_dir / "address").exists()
 
@@ -91,11 +89,11 @@ def test_after_a_kill_what_was_acknowledged_is_there(data_dir: Path, victim: str
         pid = processes[victim]
         os.kill(pid, signal.SIGKILL)
         if victim == "supervisor":
-            server.wait(10)
+            server.wait(60)
             with serving(data_dir):
                 assert _projects(data_dir) == ["acknowledged", "default"]
             return
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while (listed := waymark(data_dir, "project", "list")).returncode and time.monotonic() < deadline:
             time.sleep(0.2)
         assert "acknowledged" in listed.stdout
@@ -138,11 +136,21 @@ def test_several_processes_serve_one_address(data_dir: Path) -> None:
         assert _projects(data_dir) == ["default"]
 
 
+def test_a_server_process_that_starts_slowly_is_waited_for(data_dir: Path, tmp_path: Path) -> None:
+    """As on a busy machine; uvicorn by itself would begin again and again every five seconds."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, time\nif '--multiprocessing-fork' in sys.orig_argv: time.sleep(8)\n"
+    )
+    with serving(data_dir, PYTHONPATH=str(tmp_path)):
+        assert _projects(data_dir) == ["default"]
+
+
 async def test_streams_of_all_processes_end_at_once_at_a_stop_and_go_on_after_it(
     data_dir: Path, tmp_path: Path
 ) -> None:
     """Six streams on two processes; each sees every change once, across a restart of the server."""
     (tmp_path / "file").write_text("x")
+    grace = 60
     query = "subscription($p: ID!, $after: ID) { aliasChanged(project: $p, after: $after) { id alias { name } } }"
 
     async def listen(url: str, last: str | None, names: list[str], opened: list[object]) -> str | None:
@@ -168,39 +176,45 @@ async def test_streams_of_all_processes_end_at_once_at_a_stop_and_go_on_after_it
         return (await asyncio.to_thread(waymark, data_dir, *arguments)).stdout
 
     seen: list[list[str]] = [[] for _ in range(6)]
-    last: list[str | None] = [None] * 6
+    last: list[str | None] = []
     for name in ("one", "two"):
-        with serving(data_dir, WAYMARK_WORKERS="2") as server:
+        with serving(data_dir, WAYMARK_WORKERS="2", WAYMARK_SHUTDOWN_GRACE=str(grace)) as server:
             url = (data_dir / "address").read_text().strip()
             project = json.loads(await run("project", "list", "--output", "json"))[0]["id"]
+            if not last:
+                # after a change, so that a stream that begins late misses nothing
+                await run("data", "push", str(tmp_path / "file"), "--alias", "first")
+                last = [_last_change(data_dir)] * 6
             opened: list[object] = []
             streams = [
                 asyncio.create_task(listen(url, after, names, opened)) for after, names in zip(last, seen, strict=True)
             ]
             while len(opened) < 6:
                 await asyncio.sleep(0.05)
-            await asyncio.sleep(0.5)
             await run("data", "push", str(tmp_path / "file"), "--alias", name)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not all(names[-1:] == [name] for names in seen):
                     await asyncio.sleep(0.05)
-            began = time.monotonic()
             server.send_signal(signal.SIGTERM)
-            last = await asyncio.gather(*streams)
-            assert await asyncio.to_thread(server.wait, 10) == 0
-            assert time.monotonic() - began < 4
+            async with asyncio.timeout(grace / 2):
+                last = await asyncio.gather(*streams)
+                assert await asyncio.to_thread(server.wait, grace / 2) == 0
         if name == "one":
             with serving(data_dir):
                 await run("data", "push", str(tmp_path / "file"), "--alias", "unheard")
     assert seen == [["one", "unheard", "two"]] * 6
 
 
+def _last_change(data_dir: Path) -> str:
+    found = waymark(data_dir, "query", '{ project(slug: "default") { aliasHistory { nodes { id } } } }').stdout
+    return str(json.loads(found)["data"]["project"]["aliasHistory"]["nodes"][0]["id"])
+
+
 def test_watch_prints_changes_across_a_restart(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with serving(data_dir):
         waymark(data_dir, "data", "push", str(tmp_path / "file"), "--alias", "first")
-        found = waymark(data_dir, "query", '{ project(slug: "default") { aliasHistory { nodes { id } } } }').stdout
-        first = json.loads(found)["data"]["project"]["aliasHistory"]["nodes"][0]["id"]
+        first = _last_change(data_dir)
         port = (data_dir / "address").read_text().strip().rpartition(":")[2]
         watching = subprocess.Popen(
             [sys.executable, "-m", "app", "alias", "watch", "--after", first],
@@ -221,7 +235,7 @@ def test_watch_prints_changes_across_a_restart(data_dir: Path, tmp_path: Path) -
             waymark(data_dir, "data", "push", str(tmp_path / "file"), "--alias", "third")
             assert "third" in watching.stdout.readline()
             watching.send_signal(signal.SIGINT)
-            assert watching.wait(10) == 130
+            assert watching.wait(60) == 130
     finally:
         watching.kill()
         watching.wait()
@@ -261,7 +275,7 @@ def test_executions_run_with_nothing_given_and_end_with_the_server(data_dir: Pat
         # a worker that dies is replaced
         (worker,) = [pid for pid in children_of(server.pid) if "app worker" in _command_of(pid)]
         os.kill(worker, signal.SIGKILL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not (new := [pid for pid in children_of(server.pid) if "app worker" in _command_of(pid)]) or new == [
             worker
         ]:
@@ -274,14 +288,14 @@ def test_executions_run_with_nothing_given_and_end_with_the_server(data_dir: Pat
         running = _wait_for_command("sleep 4243")
         server.kill()
         server.wait()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while Path(f"/proc/{running}").exists():
             assert time.monotonic() < deadline, "the command outlived the server and its worker"
             time.sleep(0.1)
 
 
 def _wait_for_command(text: str) -> int:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
