@@ -17,6 +17,7 @@ import asyncpg
 import pytest
 import uvicorn
 from starlette.applications import Starlette
+from structlog.contextvars import get_contextvars
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.client.client import ApiError, Client
@@ -25,9 +26,12 @@ from app.database.engine import Pool, create_pool, prepare
 from app.database.migrate import create_database, migrate
 from app.database.statements import Connection
 from app.domain import bootstrap
+from app.domain.housekeeping import keep_house_once
 from app.domain.secrets import SecretBox, new_token
 from app.server import HttpProtocol, create_app
 from app.settings import Settings
+from app.stores.registry import StoreRegistry
+from app.transfer.guard import NetworkGuard
 from tests.make import World, a_world
 from tests.stores import servers
 
@@ -119,7 +123,7 @@ def secrets() -> SecretBox:
 
 @dataclass
 class LiveServer:
-    """A server on a free port, with an administrator's token, and every statement it sends to the database."""
+    """A server on a free port, with an administrator's token, and the statements that requests sent to the database."""
 
     url: str
     token: str
@@ -156,6 +160,12 @@ class LiveServer:
         )
         return str(data["createToken"]["secret"])
 
+    async def keep_house(self) -> None:
+        """A round of housekeeping; what the server's own has begun meanwhile is not waited for."""
+        stores = StoreRegistry(NetworkGuard(self.settings.allowed_networks))
+        await keep_house_once(self.pool, stores, SecretBox(SECRET_KEY))
+        await stores.aclose()
+
     async def project_id(self, slug: str = "default") -> str:
         data = await self.run("query($slug: String!) { project(slug: $slug) { id } }", slug=slug)
         return str(data["project"]["id"])
@@ -188,7 +198,7 @@ async def server(database_url: str, tmp_path: Path) -> AsyncIterator[LiveServer]
         database_url=database_url,
         secret_key=SECRET_KEY,
         database_pool_size=20,
-        query_timeout=3,
+        query_timeout=5,
         allowed_networks=(ip_network("127.0.0.0/8"),),
         local_store_roots=(tmp_path / "roots",),
         max_streams=6,
@@ -196,9 +206,14 @@ async def server(database_url: str, tmp_path: Path) -> AsyncIterator[LiveServer]
     )
     statements: list[str] = []
 
+    def hear(record: asyncpg.connection.LoggedQuery) -> None:
+        # what runs without a request, as housekeeping does, comes at any time
+        if "request_id" in get_contextvars():
+            statements.append(record.query)
+
     async def listen(connection: Connection) -> None:
         await prepare(connection)
-        connection.add_query_logger(lambda record: statements.append(record.query))
+        connection.add_query_logger(hear)
 
     token = new_token()
     async with await create_pool(database_url, size=5) as pool:

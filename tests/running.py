@@ -49,7 +49,7 @@ def serving(data_dir: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(60)
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], data_dir: Path) -> None:

@@ -10,7 +10,7 @@ from graphql import GraphQLInputObjectType, GraphQLNonNull, GraphQLObjectType, i
 
 from app.api.schema import make_schema
 from app.settings import DocumentLimits
-from tests.api.test_data import push
+from tests.api.given import push
 from tests.conftest import LiveServer
 
 _NOBODY = "01980000-0000-7000-8000-000000000000"

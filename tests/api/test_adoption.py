@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from app.stores.base import Store
-from tests.api.test_stores import _CREATE, _DATUM, _keep_house, _verified
+from tests.api.given import CREATE_STORE, condemned, show_datum, verified
 from tests.conftest import LiveServer
 from tests.stores.kinds import KINDS, kind_of
 
@@ -59,7 +59,7 @@ class Place:
 @pytest.fixture(params=KINDS)
 async def place(request: pytest.FixtureRequest, server: LiveServer, tmp_path: Path) -> AsyncIterator[Place]:
     kind = kind_of(request.param, request, tmp_path)
-    await server.run(_CREATE, i={"project": await server.project_id(), "name": "mine", **kind.spec})
+    await server.run(CREATE_STORE, i={"project": await server.project_id(), "name": "mine", **kind.spec})
     outside = kind.open()
     yield Place(server, outside, kind.address)
     await outside.aclose()
@@ -74,7 +74,7 @@ async def test_an_object_becomes_a_datum_without_being_copied(place: Place) -> N
     assert (datum["tags"], datum["properties"], datum["aliases"]) == (["raw"], {"n": 1}, [{"name": "train-images"}])
     async with aiohttp.ClientSession() as session, session.get(datum["downloadUrl"]) as response:
         assert await response.read() == b"images"
-    found = await _verified(place.server, datum["id"])
+    found = await verified(place.server, datum["id"])
     assert found["checksums"]["sha256"] == hashlib.sha256(b"images").hexdigest()
 
 
@@ -89,12 +89,12 @@ async def test_an_object_that_was_replaced_is_another_datum_and_the_old_one_says
     await place.put("a.csv", b"first")
     first = await place.adopt("a.csv")
     # else the server may look just when the one is gone and the other is not there yet
-    await _verified(place.server, first["datum"]["id"])
+    await verified(place.server, first["datum"]["id"])
     await place.put("a.csv", b"second one")
     second = await place.adopt("a.csv")
     assert second["created"]
     assert first["datum"]["id"] != second["datum"]["id"]
-    old = (await place.server.run(_DATUM, id=first["datum"]["id"]))["datum"]
+    old = await show_datum(place.server, first["datum"]["id"])
     assert old["status"] == "CORRUPT"
     assert "replaced in the store" in old["statusReason"]
 
@@ -102,14 +102,13 @@ async def test_an_object_that_was_replaced_is_another_datum_and_the_old_one_says
 async def test_an_object_that_changed_is_found_by_the_server_itself(place: Place) -> None:
     await place.put("a.csv", b"first")
     datum = (await place.adopt("a.csv"))["datum"]
-    await _verified(place.server, datum["id"])
+    await verified(place.server, datum["id"])
     await place.put("a.csv", b"other")
     error = await place.server.fails("query($id: ID!) { datum(id: $id) { downloadUrl } }", id=datum["id"])
     assert error.code == "CHECKSUM_MISMATCH"
     async with place.server.pool.acquire() as connection:
         await connection.execute("UPDATE datum SET verify_at = clock_timestamp()")
-    await _keep_house(place.server)
-    found = (await place.server.run(_DATUM, id=datum["id"]))["datum"]
+    found = await condemned(place.server, datum["id"])
     assert (found["status"], found["statusReason"]) == (
         "CORRUPT",
         "the object in the store was changed outside Waymark",
@@ -123,7 +122,7 @@ async def test_purging_an_adopted_datum_forgets_it_and_leaves_the_object(place: 
         "mutation($i: PurgeDatumInput!) { purgeDatum(input: $i) { datum { status } } }",
         i={"id": datum["id"], "reason": "not ours"},
     )
-    await _keep_house(place.server)
+    await place.server.keep_house()
     assert (await place.outside.stat(f"{place.folder}/a.csv")).size == 4
     assert (await place.adopt("a.csv"))["created"]
 
@@ -153,14 +152,14 @@ async def test_an_input_that_changed_since_it_was_last_used_is_warned_of_on_that
     address = await place.put("a.csv", b"first")
     before = await place.run(address)
     (file,) = before["inputs"][0]["files"]["nodes"]
-    await _verified(place.server, file["datum"]["id"])
+    await verified(place.server, file["datum"]["id"])
     await place.put("a.csv", b"second one")
     (warning,) = (await place.run(address))["warnings"]
     assert (warning["code"], warning["reference"]) == ("INPUT_CHANGED", address)
     assert warning["before"]["sha256"] == hashlib.sha256(b"first").hexdigest()
     assert (await place.run(address))["warnings"] == []
     # what ran is pinned to what it ran on
-    assert (await place.server.run(_DATUM, id=file["datum"]["id"]))["datum"]["status"] == "CORRUPT"
+    assert (await show_datum(place.server, file["datum"]["id"]))["status"] == "CORRUPT"
 
 
 async def test_what_cannot_be_adopted_is_refused_with_the_reason(place: Place) -> None:

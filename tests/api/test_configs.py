@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.test_stores import _push
+from tests.api.given import push_datum
 from tests.conftest import LiveServer
 
 _YAML = """
@@ -60,7 +60,7 @@ async def _create(server: LiveServer, **values: Any) -> dict[str, Any]:
 
 
 async def test_a_step_gives_what_the_mutation_does_not(server: LiveServer) -> None:
-    datum = await _push(server, b"images", alias="train-images")
+    datum = await push_datum(server, b"images", alias="train-images")
     made = await _create(server, parameters={"epochs": "3", "lr": 0.1})
     assert (made["step"], made["image"], made["timeLimit"]) == ("Train Model", "python:3.11", 7200)
     assert made["command"] == ["python train.py --lr=0.1 --epochs=3 --name=train --layers=1 --layers=2", "echo train"]
@@ -76,7 +76,7 @@ async def test_a_step_gives_what_the_mutation_does_not(server: LiveServer) -> No
 
 
 async def test_what_the_mutation_gives_wins(server: LiveServer) -> None:
-    await _push(server, b"images", alias="train-images")
+    await push_datum(server, b"images", alias="train-images")
     made = await _create(
         server,
         parameters={"epochs": 1, "fast": True},
@@ -92,14 +92,14 @@ async def test_what_the_mutation_gives_wins(server: LiveServer) -> None:
 
 
 async def test_each_distinct_config_is_kept_once(server: LiveServer) -> None:
-    await _push(server, b"images", alias="train-images")
+    await push_datum(server, b"images", alias="train-images")
     first, second = await _create(server, step="other"), await _create(server, step="other")
     third = await _create(server, step="other", config=_YAML + "\n")
     assert first["config"]["id"] == second["config"]["id"] != third["config"]["id"]
 
 
 async def test_a_copy_with_other_parameters_has_the_command_made_anew(server: LiveServer) -> None:
-    await _push(server, b"images", alias="train-images")
+    await push_datum(server, b"images", alias="train-images")
     made = await _create(server, parameters={"epochs": 1})
     copied = await server.run(_COPY, i={"execution": made["id"], "parameters": {"epochs": 9}})
     copy = copied["copyExecution"]["execution"]
@@ -135,7 +135,7 @@ _TASK = """mutation($i: CreateTaskInput!) { createTask(input: $i) { task { execu
 
 
 async def test_a_tasks_executions_have_each_their_own_command(server: LiveServer) -> None:
-    await _push(server, b"images", alias="train-images")
+    await push_datum(server, b"images", alias="train-images")
     project = await server.project_id()
     template = {"project": project, "config": _YAML, "step": "Train Model", "parameters": {"epochs": 1}}
     values = {"project": project, "template": template, "parameterSets": [{"lr": 0.1, "fast": True}, {"lr": 0.2}]}
@@ -166,7 +166,7 @@ _WITH_TASK = f"""{_YAML}
 
 
 async def test_a_task_that_the_config_declares_makes_its_executions(server: LiveServer) -> None:
-    await _push(server, b"images", alias="train-images")
+    await push_datum(server, b"images", alias="train-images")
     project = await server.project_id()
     template = {"project": project, "config": _WITH_TASK}
     values = {"project": project, "template": template, "task": "Learning rates"}
@@ -197,7 +197,7 @@ async def test_a_task_that_the_config_declares_makes_its_executions(server: Live
 async def test_what_is_wrong_with_a_task_is_said(
     server: LiveServer, task: str | None, template: dict[str, Any], said: str
 ) -> None:
-    await _push(server, b"images", alias="train-images")
+    await push_datum(server, b"images", alias="train-images")
     project = await server.project_id()
     parameters = {"epochs": 1} if template.get("step") == "Train Model" else {}
     template = {"project": project, "parameters": parameters, **template}

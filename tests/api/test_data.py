@@ -11,34 +11,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app.domain.housekeeping import keep_house_once
-from app.domain.secrets import SecretBox
-from app.stores.registry import StoreRegistry
-from app.transfer.guard import NetworkGuard
-from tests.conftest import SECRET_KEY, LiveServer
+from tests.api.given import COMPLETE_UPLOAD, REQUEST_UPLOAD, push, request_upload
+from tests.conftest import LiveServer
 
-_REQUEST = """
-    mutation($input: RequestUploadInput!) { requestUpload(input: $input) {
-        datum { id status } upload { id parts { totalCount nodes { number size received url } } } } }
-"""
-_COMPLETE = """
-    mutation($input: CompleteUploadInput!) { completeUpload(input: $input) {
-        datum { id status checksums { md5 sha1 sha256 evidence } } change { version alias { name } } } }
-"""
 _LIST = """
     query($filter: DatumFilter, $orderBy: DatumOrder, $first: Int, $after: String, $last: Int, $before: String) {
         project(slug: "default") { data(filter: $filter, orderBy: $orderBy, first: $first, after: $after, last: $last,
             before: $before) {
             totalCount nodes { id name } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } }
 """
-
-
-async def _request(server: LiveServer, size: int, **more: Any) -> dict[str, Any]:
-    data = await server.run(
-        _REQUEST, input={"project": await server.project_id(), "name": "file.bin", "size": size, **more}
-    )
-    request: dict[str, Any] = data["requestUpload"]
-    return request
 
 
 async def _put(url: str, body: bytes | io.BytesIO, **headers: str) -> tuple[int, str]:
@@ -49,15 +30,6 @@ async def _put(url: str, body: bytes | io.BytesIO, **headers: str) -> tuple[int,
 async def _get(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes, Any]:
     async with aiohttp.ClientSession() as session, session.request(method, url, headers=headers) as response:
         return response.status, await response.read(), response.headers
-
-
-async def push(server: LiveServer, content: bytes, **more: Any) -> str:
-    """A file's id, its bytes sent and verified."""
-    request = await _request(server, len(content), **more)
-    (part,) = request["upload"]["parts"]["nodes"]
-    assert (await _put(part["url"], content))[0] == 204
-    done = await server.run(_COMPLETE, input={"upload": request["upload"]["id"]})
-    return str(done["completeUpload"]["datum"]["id"])
 
 
 async def _link(server: LiveServer, datum: str, expires_in: int = 60) -> str:
@@ -71,12 +43,14 @@ async def _link(server: LiveServer, datum: str, expires_in: int = 60) -> str:
 
 async def test_a_file_is_announced_sent_verified_and_fetched(server: LiveServer) -> None:
     content = b"weights" * 1000
-    request = await _request(server, len(content), sha256=hashlib.sha256(content).hexdigest())
+    request = await request_upload(server, len(content), sha256=hashlib.sha256(content).hexdigest())
     assert request["datum"]["status"] == "PENDING"
     (part,) = request["upload"]["parts"]["nodes"]
     assert (part["size"], part["received"]) == (str(len(content)), False)
     assert (await _put(part["url"], content))[0] == 204
-    done = (await server.run(_COMPLETE, input={"upload": request["upload"]["id"], "alias": "model"}))["completeUpload"]
+    done = (await server.run(COMPLETE_UPLOAD, i={"upload": request["upload"]["id"], "alias": "model"}))[
+        "completeUpload"
+    ]
     assert done["datum"]["checksums"] == {
         "md5": hashlib.md5(content).hexdigest(),
         "sha1": hashlib.sha1(content).hexdigest(),
@@ -94,71 +68,71 @@ async def test_an_empty_file_is_a_file(server: LiveServer) -> None:
 async def test_a_large_file_travels_in_parts_in_any_order(server: LiveServer) -> None:
     size = 150 * 1024 * 1024
     content = bytes(1024 * 1024) * 150
-    request = await _request(server, size)
+    request = await request_upload(server, size)
     parts = request["upload"]["parts"]["nodes"]
     assert [int(part["size"]) for part in parts] == [64 << 20, 64 << 20, 22 << 20]
     offsets = [0, 64 << 20, 128 << 20]
-    assert (await server.fails(_COMPLETE, input={"upload": request["upload"]["id"]})).code == "WRONG_STATE"
+    assert (await server.fails(COMPLETE_UPLOAD, i={"upload": request["upload"]["id"]})).code == "WRONG_STATE"
     for part, offset in reversed(list(zip(parts, offsets, strict=True))):
         body = io.BytesIO(content[offset : offset + int(part["size"])])
         assert (await _put(part["url"], body))[0] == 204
-    done = await server.run(_COMPLETE, input={"upload": request["upload"]["id"]})
+    done = await server.run(COMPLETE_UPLOAD, i={"upload": request["upload"]["id"]})
     assert done["completeUpload"]["datum"]["checksums"]["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 async def test_other_bytes_than_announced_are_refused_and_can_be_sent_again(server: LiveServer) -> None:
-    request = await _request(server, 4, md5=hashlib.md5(b"good").hexdigest())
+    request = await request_upload(server, 4, md5=hashlib.md5(b"good").hexdigest())
     (part,) = request["upload"]["parts"]["nodes"]
     await _put(part["url"], b"evil")
-    error = await server.fails(_COMPLETE, input={"upload": request["upload"]["id"]})
+    error = await server.fails(COMPLETE_UPLOAD, i={"upload": request["upload"]["id"]})
     assert error.code == "CHECKSUM_MISMATCH"
     assert hashlib.md5(b"evil").hexdigest() in error.message
     await _put(part["url"], b"good")
-    done = await server.run(_COMPLETE, input={"upload": request["upload"]["id"]})
+    done = await server.run(COMPLETE_UPLOAD, i={"upload": request["upload"]["id"]})
     assert done["completeUpload"]["datum"]["status"] == "AVAILABLE"
 
 
 @pytest.mark.parametrize("body", [b"", b"123", b"12345"])
 async def test_a_part_of_another_size_is_refused(server: LiveServer, body: bytes) -> None:
-    (part,) = (await _request(server, 4))["upload"]["parts"]["nodes"]
+    (part,) = (await request_upload(server, 4))["upload"]["parts"]["nodes"]
     status, text = await _put(part["url"], body)
     assert status == 400
     assert "4 bytes" in text
 
 
 async def test_twins_that_complete_at_once_publish_once(server: LiveServer) -> None:
-    request = await _request(server, 4)
+    request = await request_upload(server, 4)
     (part,) = request["upload"]["parts"]["nodes"]
     await _put(part["url"], b"data")
     done = await asyncio.gather(
-        *(server.run(_COMPLETE, input={"upload": request["upload"]["id"], "alias": "a"}) for _ in range(8))
+        *(server.run(COMPLETE_UPLOAD, i={"upload": request["upload"]["id"], "alias": "a"}) for _ in range(8))
     )
     assert {each["completeUpload"]["datum"]["status"] for each in done} == {"AVAILABLE"}
     assert sum(1 for each in done if each["completeUpload"]["change"]) == 1
 
 
 async def test_a_retried_completion_with_a_key_returns_the_first_result(server: LiveServer) -> None:
-    request = await _request(server, 4)
+    request = await request_upload(server, 4)
     (part,) = request["upload"]["parts"]["nodes"]
     await _put(part["url"], b"data")
     values = {"upload": request["upload"]["id"], "alias": "a", "idempotencyKey": "key"}
-    first = await server.run(_COMPLETE, input=values)
+    first = await server.run(COMPLETE_UPLOAD, i=values)
     project = await server.project_id()
     await server.run(
         "mutation($i: DeleteAliasInput!) { deleteAlias(input: $i) { changed } }", i={"project": project, "name": "a"}
     )
-    assert await server.run(_COMPLETE, input=values) == first
+    assert await server.run(COMPLETE_UPLOAD, i=values) == first
     assert first["completeUpload"]["change"] == {"version": 1, "alias": {"name": "a"}}
     late = {"upload": request["upload"]["id"], "alias": "never-made", "idempotencyKey": "another"}
     for _ in range(2):
-        assert (await server.run(_COMPLETE, input=late))["completeUpload"]["change"] is None
+        assert (await server.run(COMPLETE_UPLOAD, i=late))["completeUpload"]["change"] is None
 
 
 async def test_published_bytes_cannot_be_written_again(server: LiveServer) -> None:
-    request = await _request(server, 4)
+    request = await request_upload(server, 4)
     (part,) = request["upload"]["parts"]["nodes"]
     await _put(part["url"], b"good")
-    await server.run(_COMPLETE, input={"upload": request["upload"]["id"]})
+    await server.run(COMPLETE_UPLOAD, i={"upload": request["upload"]["id"]})
     assert (await _put(part["url"], b"evil"))[0] == 409
     assert (await _get(await _link(server, request["datum"]["id"])))[1] == b"good"
 
@@ -187,7 +161,7 @@ async def test_a_link_that_was_tampered_with_or_expired_is_refused(server: LiveS
     assert (await _get(url.replace(first, second)))[0] == 403
     assert (await _get(url.replace("expires=", "expires=9")))[0] == 403
     assert (await _get(url.split("&signature")[0]))[0] == 403
-    (part,) = (await _request(server, 3))["upload"]["parts"]["nodes"]
+    (part,) = (await request_upload(server, 3))["upload"]["parts"]["nodes"]
     assert (await _put(part["url"].replace("/parts/1", "/parts/2"), b"abc"))[0] == 403
     short = await _link(server, first, expires_in=1)
     await asyncio.sleep(2.1)
@@ -195,24 +169,31 @@ async def test_a_link_that_was_tampered_with_or_expired_is_refused(server: LiveS
     assert (status, b"expired" in body) == (403, True)
 
 
+async def _until_empty(folder: Path) -> None:
+    """The server's own housekeeping deletes what was given up, soon."""
+    async with asyncio.timeout(60):
+        while [path for path in folder.rglob("*") if path.is_file()]:
+            await asyncio.sleep(0.05)
+
+
 async def test_an_upload_that_never_completes_becomes_expired_and_its_parts_go(
     server: LiveServer, tmp_path: Path
 ) -> None:
-    request = await _request(server, 4)
+    request = await request_upload(server, 4)
     (part,) = request["upload"]["parts"]["nodes"]
     await _put(part["url"], b"data")
     async with server.pool.acquire() as connection:
         await connection.execute("UPDATE upload SET expires_at = clock_timestamp() - interval '1 second'")
-    await keep_house_once(server.pool, StoreRegistry(NetworkGuard()), SecretBox(SECRET_KEY))
+    await server.keep_house()
     data = await server.run("query($id: ID!) { datum(id: $id) { status statusReason } }", id=request["datum"]["id"])
     assert data["datum"] == {"status": "EXPIRED", "statusReason": "its bytes never came"}
-    assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
-    error = await server.fails(_COMPLETE, input={"upload": request["upload"]["id"]})
+    await _until_empty(tmp_path / "files")
+    error = await server.fails(COMPLETE_UPLOAD, i={"upload": request["upload"]["id"]})
     assert error.code == "WRONG_STATE"
 
 
 async def test_an_aborted_upload_takes_no_more_and_can_be_aborted_again(server: LiveServer) -> None:
-    request = await _request(server, 4)
+    request = await request_upload(server, 4)
     (part,) = request["upload"]["parts"]["nodes"]
     abort = "mutation($input: AbortUploadInput!) { abortUpload(input: $input) { datum { status } } }"
     for _ in range(2):
@@ -222,12 +203,12 @@ async def test_an_aborted_upload_takes_no_more_and_can_be_aborted_again(server: 
 
 
 async def test_a_retried_request_with_a_key_is_the_same_upload_signed_anew(server: LiveServer) -> None:
-    first = await _request(server, 4, idempotencyKey="key")
-    again = await _request(server, 4, idempotencyKey="key")
+    first = await request_upload(server, 4, idempotencyKey="key")
+    again = await request_upload(server, 4, idempotencyKey="key")
     assert again["upload"]["id"] == first["upload"]["id"]
     project = await server.project_id()
     error = await server.fails(
-        _REQUEST, input={"project": project, "name": "file.bin", "size": 5, "idempotencyKey": "key"}
+        REQUEST_UPLOAD, i={"project": project, "name": "file.bin", "size": 5, "idempotencyKey": "key"}
     )
     assert error.code == "IDEMPOTENCY_MISMATCH"
 
@@ -250,9 +231,7 @@ async def test_a_purge_is_refused_while_in_use_and_then_deletes_the_bytes(server
     assert error.extensions["executions"] == [1]
     url = await _link(server, datum)
     await server.run(purge, input={"id": datum, "reason": "space", "force": True})
-    async with asyncio.timeout(10):
-        while [path for path in (tmp_path / "files").rglob("*") if path.is_file()]:
-            await asyncio.sleep(0.05)
+    await _until_empty(tmp_path / "files")
     assert (await _get(url))[0] == 410
     error = await server.fails(
         'query($p: ID!) { resolve(project: $p, reference: "datum://in-use") { version } }', p=project
@@ -268,7 +247,7 @@ async def test_lists_filter_by_everything_that_describes_a_file(server: LiveServ
         "mutation($input: SetAliasInput!) { setAlias(input: $input) { changed } }",
         input={"project": project, "name": "train", "datum": raw},
     )
-    await _request(server, 4, name="pending.bin")
+    await request_upload(server, 4, name="pending.bin")
 
     async def names(**filter_: Any) -> list[str]:
         data = (await server.run(_LIST, filter=filter_))["project"]["data"]
@@ -367,4 +346,4 @@ async def test_tags_and_properties_change_and_bytes_do_not(server: LiveServer) -
 )
 async def test_bad_announcements_are_named(server: LiveServer, field: str, value: Any) -> None:
     values = {"project": await server.project_id(), "name": "a", "size": 1, field: value}
-    assert (await server.fails(_REQUEST, input=values)).code == "BAD_USER_INPUT"
+    assert (await server.fails(REQUEST_UPLOAD, i=values)).code == "BAD_USER_INPUT"

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.core.result import Ok
 
-from tests.api.test_data import push
+from tests.api.given import push
 from tests.conftest import LiveServer
 
 _JSON = ["null", "true", "-3", "0.5", '"text"', "[]", "[1, [2]]", "{}", '{lr: 0.1, nested: {deep: [null, "x"]}}']

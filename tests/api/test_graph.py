@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.test_data import push
+from tests.api.given import push
 from tests.conftest import LiveServer
 
 _CHANGE = "version kind at from { name } to { name } actor { name } via reason changeSet rolledBackTo alias { name }"

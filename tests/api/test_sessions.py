@@ -11,13 +11,9 @@ import pytest
 from starlette.applications import Starlette
 
 from app.api.console import console_routes
-from app.domain.housekeeping import keep_house_once
-from app.domain.secrets import SecretBox
 from app.settings import Settings, SettingsError
-from app.stores.registry import StoreRegistry
-from app.transfer.guard import NetworkGuard
-from tests.api.test_data import push
-from tests.conftest import SECRET_KEY, LiveServer, answering
+from tests.api.given import push
+from tests.conftest import LiveServer, answering
 
 _VIEWER = {"query": "{ viewer { name } }"}
 
@@ -148,7 +144,7 @@ async def test_an_expired_session_is_refused_and_then_forgotten(
     async with server.pool.acquire() as connection:
         await connection.execute("UPDATE session SET expires_at = now() - interval '1 second'")
         assert (await _post(server, browser, Origin=server.url))[0] == 401
-        await keep_house_once(server.pool, StoreRegistry(NetworkGuard()), SecretBox(SECRET_KEY))
+        await server.keep_house()
         assert await connection.fetchval("SELECT count(*) FROM session") == 0
 
 

@@ -110,7 +110,7 @@ async def test_a_file_is_pushed_named_pulled_adopted_and_purged_on_every_store(
     assert (await outside.stat(key)).size == len(content)
     await succeeds("alias", "delete", "model-prod")
     await succeeds("data", "purge", "datum://" + datum["id"], "--reason", "done")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await _is_there(outside, key):
             await asyncio.sleep(0.1)
     assert (await outside.stat(theirs)).size == 3
@@ -145,7 +145,7 @@ async def test_an_interrupted_push_goes_on_with_the_parts_that_are_missing(serve
     await shell.succeeds(*shell.add)
     (shell.home / "big.bin").write_bytes(bytes(65 * 1024**2))
     interrupted = shell.start("data", "push", "big.bin")
-    async with server.pool.acquire() as connection, asyncio.timeout(30):
+    async with server.pool.acquire() as connection, asyncio.timeout(60):
         while not (upload := await connection.fetchval("SELECT id FROM upload WHERE session <> ''")):
             await asyncio.sleep(0.005)
         interrupted.kill()
@@ -173,7 +173,7 @@ async def test_a_store_that_stops_during_a_push_and_starts_again_is_waited_for(
     with servers.seaweedfs(folder, port) as url:
         await shell.succeeds("store", "add", "s3", "mine", *s3(url).arguments, "--default")
         pushing = shell.start("data", "push", "big.bin", "--alias", "big")
-        async with server.pool.acquire() as connection, asyncio.timeout(30):
+        async with server.pool.acquire() as connection, asyncio.timeout(60):
             while not (upload := await connection.fetchval("SELECT id FROM upload WHERE session <> ''")):
                 await asyncio.sleep(0.005)
             # the first part is there, and others are on their way

@@ -16,7 +16,7 @@ from tests.conftest import LiveServer
 from tests.console.chromium import CHROMIUM, chromium
 
 # a machine may be busy with other tests
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=30_000)
 
 _AXE = Path(__file__).parents[2] / "app" / "console" / "node_modules" / "axe-core" / "axe.min.js"
 
@@ -91,7 +91,7 @@ async def browsing(server: LiveServer, **options: Any) -> AsyncIterator[Console]
     """A new browser with nothing in it; `options` are those of a Playwright context."""
     async with chromium() as browser:
         context = await browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         console = Console(server, context, await context.new_page())
         console.watch(console.page)
         yield console

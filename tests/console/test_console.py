@@ -11,7 +11,7 @@ from typing import Any
 from playwright.async_api import Error, FilePayload, Locator, Page, Route, expect
 
 from app.server import HttpProtocol, create_app
-from tests.api.test_data import push
+from tests.api.given import push
 from tests.conftest import LiveServer, answering
 from tests.console.conftest import Console, browsing
 from tests.console.given import create_execution, point

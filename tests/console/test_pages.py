@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import expect
 
 from app.api import console as built
-from tests.api.test_data import push
+from tests.api.given import push
 from tests.conftest import LiveServer
 from tests.console.conftest import Console, browsing
 from tests.console.given import create_execution, point
@@ -188,7 +188,7 @@ async def test_a_list_grows_as_one_scrolls(console: Console) -> None:
         """)
     await console.open("/projects/default/data")
     await page.get_by_role("link", name="file-", exact=False).first.wait_for()
-    for _ in range(200):
+    for _ in range(2000):
         await page.mouse.wheel(0, 3000)
         await page.wait_for_timeout(20)
         if await page.get_by_role("link", name="first.pkl").count():

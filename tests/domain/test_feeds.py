@@ -40,6 +40,26 @@ async def _running(pool: Pool) -> AsyncIterator[Feeds]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+@asynccontextmanager
+async def _overheard(database_url: str) -> AsyncIterator[tuple[Feeds, list[str]]]:
+    """What one server process has, and the statements that it sends."""
+    statements: list[str] = []
+
+    async def listen(connection: Connection) -> None:
+        await prepare(connection)
+        connection.add_query_logger(lambda record: statements.append(record.query))
+
+    async with await create_pool(database_url, prepare=listen) as pool, _running(pool) as feeds:
+        yield feeds, statements
+
+
+async def _until_sent(statements: list[str], part: str, times: int) -> None:
+    """Until so many statements that contain `part` have been answered."""
+    async with asyncio.timeout(60):
+        while sum(part in statement for statement in statements) < times:
+            await asyncio.sleep(0.01)
+
+
 async def _write(world: World, data: list[UUID]) -> None:
     """One transaction, open for a while before and after it takes its alias."""
     async with world.write() as connection:
@@ -119,10 +139,10 @@ async def test_eight_writers_that_commit_out_of_order_are_followed_without_gaps_
 
 
 async def test_a_stream_from_now_on_has_what_was_open_when_it_began_and_nothing_that_was_committed(
-    world: World,
+    world: World, database_url: str
 ) -> None:
     datum = await world.a_datum()
-    async with _running(world.pool) as feeds:
+    async with _overheard(database_url) as (feeds, statements):
         async with world.write() as connection:
             move = Move("open", parse_datum(str(datum)), Expectation())
             await set_alias(connection, world.caller, world.project_id, move, reason=None, claim=None)
@@ -130,9 +150,10 @@ async def test_a_stream_from_now_on_has_what_was_open_when_it_began_and_nothing_
             await world.point("committed", datum)
             stream = feeds.alias_changes(world.caller, world.project_id, None, None)
             waiting = asyncio.ensure_future(anext(stream))
+            await _until_sent(statements, "AS horizon", 1)
             await asyncio.sleep(0.3)
             assert not waiting.done()
-        change = await asyncio.wait_for(waiting, 5)
+        change = await asyncio.wait_for(waiting, 60)
         (row,) = await world.rows("SELECT name FROM alias WHERE id = $1", change.alias_id)
         assert row["name"] == "open"
         await stream.aclose()
@@ -144,44 +165,41 @@ async def test_a_change_of_another_project_is_no_place_to_go_on_from(world: Worl
             await anext(feeds.alias_changes(world.caller, world.project_id, None, world.project_id))
 
 
-async def test_a_stream_that_opens_while_tokens_are_checked_is_not_taken_for_a_revoked_one(world: World) -> None:
+async def test_a_stream_that_opens_while_tokens_are_checked_is_not_taken_for_a_revoked_one(
+    world: World, database_url: str
+) -> None:
     async with world.write() as connection:
         other, _ = await create_token(
             connection, world.caller, name="other", scopes=[Scope.READ], project_ids=None, expires_at=None
         )
     late = replace(world.caller, token_id=other.id)
-    async with _running(world.pool) as feeds:
+    async with _overheard(database_url) as (feeds, statements):
         early_stream = feeds.alias_changes(world.caller, world.project_id, None, None)
         late_stream = feeds.alias_changes(late, world.project_id, None, None)
         async with world.write() as connection:
             await connection.execute("LOCK TABLE token IN ACCESS EXCLUSIVE MODE")
             waiting = [asyncio.ensure_future(anext(early_stream))]
+            await _until_sent(statements, "AS horizon", 1)
             await asyncio.sleep(0.2)  # the check has begun, with one token to ask about
             waiting.append(asyncio.ensure_future(anext(late_stream)))
-            await asyncio.sleep(0.2)
-        await asyncio.sleep(0.2)
+            await _until_sent(statements, "AS horizon", 2)
+        await asyncio.sleep(0.2)  # and has ended
         await world.point("a", await world.a_datum())
         for change in waiting:
-            await asyncio.wait_for(change, 5)
+            await asyncio.wait_for(change, 60)
         await early_stream.aclose()
         await late_stream.aclose()
 
 
 async def test_nobody_asks_while_nobody_listens(world: World, database_url: str) -> None:
-    statements: list[str] = []
-
-    async def listen(connection: Connection) -> None:
-        await prepare(connection)
-        connection.add_query_logger(lambda record: statements.append(record.query))
-
     change = (await world.point("a", await world.a_datum())).change
     assert change
     await world.point("b", await world.a_datum())
-    async with await create_pool(database_url, prepare=listen) as pool, _running(pool) as feeds:
+    async with _overheard(database_url) as (feeds, statements):
         async with aclosing(feeds.alias_changes(world.caller, world.project_id, None, change.id)) as stream:
             await anext(stream)
-            await asyncio.sleep(0.3)
-        assert statements
+            await _until_sent(statements, "AS wanted", 2)
+        await asyncio.sleep(0.5)  # the last question may be on its way
         statements.clear()
         await asyncio.sleep(0.5)
         assert not statements
@@ -206,5 +224,5 @@ async def test_after_a_move_to_another_cluster_the_feed_goes_on(world: World, da
         stream = feeds.alias_changes(world.caller, world.project_id, None, earlier.id)
         for datum in data[1:]:
             change = (await world.point("a", datum)).change
-            assert await asyncio.wait_for(anext(stream), 5) == change
+            assert await asyncio.wait_for(anext(stream), 60) == change
         await stream.aclose()

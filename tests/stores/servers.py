@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -40,10 +41,26 @@ SWIFT_USER, SWIFT_PASSWORD = "test:tester", "testing"
 ACCESS_KEY, SECRET_KEY, BUCKET = "access", "the-secret-key-of-tests", "bucket"
 
 
+# Not those that the system gives to connections, which might take one between its choice and its use; and each process
+# that runs tests begins elsewhere.
+_ports = itertools.count(10_000 + os.getpid() % 100 * 200)
+
+
+def free_ports(count: int) -> int:
+    """The first of some ports in a row that are free."""
+    while True:
+        chosen = list(itertools.islice(_ports, count))
+        try:
+            for port in chosen:
+                with socket.socket() as listener:
+                    listener.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return chosen[0]
+
+
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    return free_ports(1)
 
 
 @contextmanager
@@ -259,16 +276,3 @@ def swift(folder: Path, port: int | None = None) -> Iterator[str]:
             connection.request("PUT", f"{account}/{BUCKET}", headers={"X-Auth-Token": token})
             assert connection.getresponse().status in (201, 202)
         yield f"http://127.0.0.1:{port}"
-
-
-def free_ports(count: int) -> int:
-    """The first of some ports in a row that are free."""
-    while True:
-        first = free_port()
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as listener:
-                    listener.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first

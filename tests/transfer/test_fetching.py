@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -190,10 +189,8 @@ async def test_limits_of_size_and_time_hold_whatever_the_server_says(site: _Web)
         await _fetch(f"{site.url}/endless", size=5000)
     with pytest.raises(FetchError, match=r"longer than 0\.5 s"):
         await _fetch(f"{site.url}/endless", total=0.5)
-    began = time.monotonic()
     with pytest.raises(FetchError, match=r"longer than 1 s"):
         await _fetch(f"{site.url}/silent", idle=0.2, total=1)
-    assert time.monotonic() - began < 10
 
 
 async def test_what_fails_for_a_moment_is_tried_again_and_what_is_missing_is_not(site: _Web) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.test_stores import _push
+from tests.api.given import push_datum
 from tests.conftest import LiveServer
 from tests.worker.workers import create, said, start, until
 
@@ -76,14 +76,14 @@ def podman() -> Iterator[Podman]:
         engine.command("system", "service", "--time", "0", engine.host), env=engine.environment()
     )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not (engine.folder / "socket").exists():
             assert time.monotonic() < deadline, "Podman did not come up"
             time.sleep(0.05)
         yield engine
     finally:
         service.terminate()
-        service.wait(20)
+        service.wait(60)
         shutil.rmtree(engine.folder, ignore_errors=True)
 
 
@@ -117,11 +117,11 @@ async def _working(
 async def test_a_step_with_an_image_runs_in_it_and_finds_its_files_below_valohai(
     server: LiveServer, home: Path, podman: Podman
 ) -> None:
-    await _push(server, b"content", alias="train-images")
+    await push_datum(server, b"content", alias="train-images")
     (home / "shared").mkdir()
     (home / "shared/table").write_text("rows")
     script = [
-        "cat /valohai/inputs/data/w.bin /mnt/table; echo",
+        "cat /valohai/inputs/data/file.bin /mnt/table; echo",
         "echo wrong > /mnt/table || true",
         "pwd; id -u; env | cut -d= -f1 | sort | tr '\\n' ' '; echo",
         "cat $VH_CONFIG_DIR/inputs.json > /valohai/outputs/seen.json",
@@ -161,7 +161,7 @@ async def test_stopping_and_time_limits_end_a_container(server: LiveServer, home
     async with _working(server, home, podman, "--concurrency", "2"):
         found = await until(server, limited, "ERROR")
         assert any("time limit" in line for line in said(found, "STATUS"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "up" not in said(await until(server, stopped, "STARTED"), "STDOUT"):
                 await asyncio.sleep(0.1)
         await server.run(
@@ -190,11 +190,11 @@ async def test_a_container_ends_with_its_worker_and_the_next_one_removes_it(
         while not podman.run("ps", "--quiet"):
             await asyncio.sleep(0.1)
         process.kill()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while podman.run("ps", "--quiet"):
                 await asyncio.sleep(0.1)
     assert podman.run("ps", "--all", "--quiet") != ""
     async with _working(server, home, podman):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while podman.run("ps", "--all", "--quiet"):
                 await asyncio.sleep(0.1)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.api.test_stores import _keep_house, _push
+from tests.api.given import push_datum
 from tests.conftest import LiveServer
 from tests.worker.workers import SHOW, create, said, start, until, working
 
@@ -25,10 +25,10 @@ _STOP = "mutation($i: StopExecutionInput!) { stopExecution(input: $i) { executio
 async def test_an_execution_reads_its_inputs_and_its_outputs_become_data_with_what_sidecars_say(
     server: LiveServer, home: Path
 ) -> None:
-    datum = await _push(server, b"content", alias="train-images")
+    datum = await push_datum(server, b"content", alias="train-images")
     script = [
-        'cat "$VH_INPUTS_DIR/data/w.bin"; echo',
-        'mkdir "$VH_OUTPUTS_DIR/deep" && cp "$VH_INPUTS_DIR/data/w.bin" "$VH_OUTPUTS_DIR/deep/model.bin"',
+        'cat "$VH_INPUTS_DIR/data/file.bin"; echo',
+        'mkdir "$VH_OUTPUTS_DIR/deep" && cp "$VH_INPUTS_DIR/data/file.bin" "$VH_OUTPUTS_DIR/deep/model.bin"',
         'echo \'{"valohai.alias": "model-staging", "valohai.tags": ["fresh"], "auc": 0.9, "valohai.x": 1}\''
         ' > "$VH_OUTPUTS_DIR/deep/model.bin.metadata.json"',
         'cp "$VH_CONFIG_DIR/inputs.json" "$VH_OUTPUTS_DIR/seen.json"',
@@ -52,8 +52,8 @@ async def test_an_execution_reads_its_inputs_and_its_outputs_become_data_with_wh
     assert {"GREETING", "VH_CONFIG_DIR", "VH_JOB_ID"} <= seen
     assert not seen & {"WAYMARK_TOKEN", "PYTHONPATH"}
     status = said(found, "STATUS")
-    assert "/valohai/inputs/data/w.bin: downloaded, 7 B" in status
-    assert f"/valohai/inputs/data/w.bin: sha256 sum: {datum['checksums']['sha256']}" in status
+    assert "/valohai/inputs/data/file.bin: downloaded, 7 B" in status
+    assert f"/valohai/inputs/data/file.bin: sha256 sum: {datum['checksums']['sha256']}" in status
     assert [line["sequence"] for line in found["logs"]["nodes"]] == list(range(1, len(found["logs"]["nodes"]) + 1))
     outputs = {each["name"]: each for each in found["outputs"]["nodes"]}
     assert outputs.keys() == {"deep/model.bin", "seen.json"}
@@ -94,7 +94,7 @@ async def test_a_command_that_fails_ends_in_error_and_moves_no_alias(server: Liv
 
 
 async def test_stopping_ends_the_command_and_all_that_it_started(server: LiveServer, home: Path) -> None:
-    execution = await create(server, "sleep 300 & sleep 301", timeLimit=100)
+    execution = await create(server, "sleep 4244 & sleep 4245", timeLimit=100)
     async with working(server, home):
         await until(server, execution, "STARTED")
         assert (await server.run(_STOP, i={"execution": execution}))["stopExecution"]["execution"][
@@ -102,29 +102,32 @@ async def test_stopping_ends_the_command_and_all_that_it_started(server: LiveSer
         ] == "STOPPING"
         assert (await until(server, execution, "STOPPED"))["status"] == "STOPPED"
     running = {path.read_bytes().replace(b"\0", b" ").strip() for path in Path("/proc").glob("[0-9]*/cmdline")}
-    assert not {b"sleep 300", b"sleep 301"} & running
+    assert not {b"sleep 4244", b"sleep 4245"} & running
 
 
 async def test_a_time_limit_ends_it(server: LiveServer, home: Path) -> None:
-    execution = await create(server, "trap 'echo asked; exit 0' TERM; sleep 300 & wait", timeLimit=1)
+    execution = await create(server, "trap 'echo asked; exit 0' TERM; sleep 300 & wait", timeLimit=3)
     async with working(server, home):
         found = await until(server, execution, "ERROR")
-    assert any("time limit of 1 s" in line for line in said(found, "STATUS"))
+    assert any("time limit of 3 s" in line for line in said(found, "STATUS"))
     assert (said(found, "STDOUT"), found["exitCode"]) == (["asked"], 1)
 
 
 async def test_what_a_killed_worker_had_goes_to_another_and_several_run_at_once(server: LiveServer, home: Path) -> None:
-    executions = [await create(server, "sleep 1; echo done") for _ in range(4)]
+    may_end = home / "may-end"
+    script = f"while ! [ -e {may_end} ]; do sleep 0.1; done; echo done"
+    executions = [await create(server, script) for _ in range(4)]
     token = await server.new_token("doomed", "EXECUTE")
     doomed = start(server, home, token, "--concurrency", "4", "--name", "doomed")
     for execution in executions:
         await until(server, execution, "STARTED")
     os.kill(doomed.pid, signal.SIGKILL)
     doomed.wait()
+    may_end.touch()
     async with server.pool.acquire() as connection:
         await connection.execute("UPDATE execution SET leased_until = now()")
     async with working(server, home, "--concurrency", "2"):
-        await _keep_house(server)
+        await server.keep_house()
         for execution in executions:
             found = await until(server, execution, "COMPLETE")
             assert found["attempt"] == 2
@@ -139,7 +142,7 @@ async def test_too_many_lines_are_left_out_and_said_to_be(server: LiveServer, ho
     printed = said(found, "STDOUT")
     assert printed[:50] == [str(number) for number in range(1, 51)]
     assert printed[-1] == "after"
-    assert len(printed) <= 101
+    assert len(printed) < 400
     assert any("lines were left out" in line for line in said(found, "STATUS"))
     assert [each["code"] for each in found["warnings"]] == ["LOG_LIMITED"]
 
@@ -147,10 +150,10 @@ async def test_too_many_lines_are_left_out_and_said_to_be(server: LiveServer, ho
 async def test_an_input_that_was_here_before_is_not_downloaded_again_unless_it_was_purged(
     server: LiveServer, home: Path
 ) -> None:
-    datum = await _push(server, b"content", alias="train-images")
+    datum = await push_datum(server, b"content", alias="train-images")
     sha256 = datum["checksums"]["sha256"]
     values = {"inputs": [{"name": "data", "references": ["datum://train-images"]}]}
-    script = 'cat "$VH_INPUTS_DIR/data/w.bin"; echo spoilt > "$VH_INPUTS_DIR/data/w.bin" || true'
+    script = 'cat "$VH_INPUTS_DIR/data/file.bin"; echo spoilt > "$VH_INPUTS_DIR/data/file.bin" || true'
     ways = []
     async with working(server, home):
         for _ in range(3):
@@ -160,7 +163,7 @@ async def test_an_input_that_was_here_before_is_not_downloaded_again_unless_it_w
             assert found["inputs"][0]["files"]["nodes"] == [{"checksums": {"sha256": sha256}}]
             if len(ways) == 2:
                 (home / "cache" / sha256[:2] / sha256).write_bytes(b"c0ntent")
-        name = "/valohai/inputs/data/w.bin"
+        name = "/valohai/inputs/data/file.bin"
         assert ways == [
             f"{name}: {how}, 7 B" for how in ("downloaded", "taken from this machine's cache", "downloaded")
         ]
@@ -220,7 +223,7 @@ chmod a-w late
 """
     execution = await create(server, script, environment=[{"name": "LEFT", "value": "200"}])
     async with working(server, home):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := (await server.run(SHOW, id=execution))["execution"])["outputs"]["nodes"]:
                 await asyncio.sleep(0.1)
         (early,) = found["outputs"]["nodes"]
@@ -325,7 +328,7 @@ with valohai.output_properties() as properties:
 
 
 async def test_code_that_uses_valohai_utils_runs_unchanged(server: LiveServer, home: Path) -> None:
-    await _push(server, b"abc", alias="train-images")
+    await push_datum(server, b"abc", alias="train-images")
     program = _TRAIN.replace("'", "'\\''")
     execution = await create(
         server,

@@ -46,7 +46,7 @@ async def working(server: LiveServer, home: Path, *arguments: str) -> AsyncItera
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, 30) == 0
+        assert await asyncio.to_thread(process.wait, 60) == 0
 
 
 async def create(server: LiveServer, *command: str, **values: Any) -> str:
@@ -54,7 +54,7 @@ async def create(server: LiveServer, *command: str, **values: Any) -> str:
     return str((await server.run(_CREATE, i=given))["createExecution"]["execution"]["id"])
 
 
-async def until(server: LiveServer, execution: str, *statuses: str, seconds: float = 40) -> dict[str, Any]:
+async def until(server: LiveServer, execution: str, *statuses: str, seconds: float = 60) -> dict[str, Any]:
     async with asyncio.timeout(seconds):
         while True:
             found: dict[str, Any] = (await server.run(SHOW, id=execution))["execution"]
