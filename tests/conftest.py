@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +31,7 @@ from app.settings import Settings
 from app.stores.registry import StoreRegistry
 from app.transfer.guard import NetworkGuard
 from tests.make import World, a_world
+from tests.running import home_folder
 from tests.stores import servers
 
 SECRET_KEY = "a secret key of tests, long enough for the settings"
@@ -50,19 +49,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    # not pytest's own folder: PostgreSQL runs as another account, which must reach it
-    home = Path(tempfile.mkdtemp(prefix="waymark-tests-"))
-    home.chmod(0o711)
-    server = EmbeddedPostgres(
-        home / "postgres",
-        options={"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"},
-    )
-    server.start()
-    asyncio.run(create_database(server.url("postgres"), _TEMPLATE))
-    asyncio.run(migrate(server.url(_TEMPLATE)))
-    yield server
-    server.stop()
-    shutil.rmtree(home)
+    options = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
+    with home_folder("tests") as home:
+        server = EmbeddedPostgres(home / "postgres", options=options)
+        server.start()
+        asyncio.run(create_database(server.url("postgres"), _TEMPLATE))
+        asyncio.run(migrate(server.url(_TEMPLATE)))
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")

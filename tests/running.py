@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
+
+_ROOM = 4 * 1024**3
+
+
+@contextmanager
+def home_folder(name: str) -> Iterator[Path]:
+    """A folder for PostgreSQL: not pytest's own, as it runs as another account, which must reach it.
+
+    In memory where there is room, as it makes three hundred files a database.
+    """
+    memory = Path("/dev") / "shm"
+    has_room = memory.is_dir() and shutil.disk_usage(memory).free > _ROOM
+    with tempfile.TemporaryDirectory(prefix=f"waymark-{name}-", dir=memory if has_room else None) as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:

@@ -10,7 +10,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,15 +20,13 @@ import pytest
 from app.database.embedded import EmbeddedPostgres
 from app.database.migrate import create_database
 from tests import kill
-from tests.running import children_of, environment, serving, waymark
+from tests.running import children_of, environment, home_folder, serving, waymark
 
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    # not pytest's own folder: PostgreSQL runs as another account, which must reach it
-    with tempfile.TemporaryDirectory(prefix="waymark-serve-") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder) / "data"
+    with home_folder("serve") as home:
+        yield home / "data"
 
 
 def _command_of(pid: int) -> str:

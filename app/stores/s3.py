@@ -37,6 +37,7 @@ from app.stores.base import (
     Unavailable,
     Unsupported,
     UploadPlan,
+    assemble_once,
     attachment,
     require_arrival,
     require_parts,
@@ -196,22 +197,18 @@ class S3Store:
 
     async def complete_upload(self, key: str, session: str, plan: UploadPlan, expected: Expected) -> Stat:
         if plan.part_count > 1:
-            await self._assemble(key, session, plan)
+            await assemble_once(self, key, lambda: self._assemble(key, session, plan))
         return await require_arrival(self, key, plan, expected)
 
     async def _assemble(self, key: str, session: str, plan: UploadPlan) -> None:
-        try:
-            parts = await self._parts(key, session)
-        except NotFound:
-            # completed already, by a twin of this call or by this one before its answer was lost
-            return
+        parts = await self._parts(key, session)
         require_parts(self.name, key, plan, {number: size for number, (size, _) in parts.items()})
         assembled = {"Parts": [{"PartNumber": number, "ETag": etag} for number, (_, etag) in sorted(parts.items())]}
         try:
             await self._call(
                 "complete_multipart_upload", key, UploadId=session, MultipartUpload=assembled, IfNoneMatch="*"
             )
-        except (PreconditionFailed, NotFound):
+        except PreconditionFailed:
             # there is an object: the same one, if a twin was faster; its size is compared next
             await self.abort_upload(key, session)
 

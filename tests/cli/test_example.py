@@ -8,12 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from tests.running import environment, serving
+from tests.running import environment, home_folder, serving
 
 _EXAMPLE = Path(__file__).parents[2] / "examples/digits"
 
@@ -27,10 +26,8 @@ def _commands() -> str:
 
 
 def test_readme_leads_from_raw_data_to_a_model_in_production_and_back_by_lineage() -> None:
-    # not pytest's own folder: PostgreSQL runs as another account, which must reach it
-    with tempfile.TemporaryDirectory(prefix="waymark-example-") as folder:
-        Path(folder).chmod(0o711)
-        data_dir, here = Path(folder) / "data", Path(folder) / "digits"
+    with home_folder("example") as home:
+        data_dir, here = home / "data", home / "digits"
         shutil.copytree(_EXAMPLE, here)
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.running import serving, waymark
+from tests.running import home_folder, serving, waymark
 
 
 @pytest.fixture(scope="module")
 def data_dir() -> Iterator[Path]:
-    # not pytest's own folder: PostgreSQL runs as another account, which must reach it
-    with tempfile.TemporaryDirectory(prefix="waymark-cli-") as folder:
-        Path(folder).chmod(0o711)
-        with serving(Path(folder) / "data"):
-            yield Path(folder) / "data"
+    with home_folder("cli") as home, serving(home / "data"):
+        yield home / "data"
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +12,13 @@ import asyncpg
 import pytest
 
 from app.database.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from tests.running import home_folder
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="waymark-embedded-") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
+    with home_folder("embedded") as home:
+        yield home
 
 
 def _mode(path: Path) -> int:
