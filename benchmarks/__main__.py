@@ -30,7 +30,8 @@ from app.database.embedded import EmbeddedPostgres
 from app.database.engine import prepare
 from app.database.statements import Connection
 from app.logs import configure_logs
-from app.server import HttpProtocol, create_app
+from app.server import create_app
+from app.server_process import HttpProtocol
 from app.settings import Settings
 from benchmarks import load
 from benchmarks.cases import CASES, Case

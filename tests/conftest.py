@@ -26,7 +26,8 @@ from app.database.statements import Connection
 from app.domain import bootstrap
 from app.domain.housekeeping import keep_house_once
 from app.domain.secrets import SecretBox, new_token
-from app.server import HttpProtocol, create_app
+from app.server import create_app
+from app.server_process import HttpProtocol
 from app.settings import Settings
 from app.stores.registry import StoreRegistry
 from app.transfer.guard import NetworkGuard

@@ -68,7 +68,7 @@ def _serve(
     Without WAYMARK_DATABASE_URL it runs its own PostgreSQL below WAYMARK_DATA_DIR, and keeps files there too.
     """
     # the server and all it imports are needed for this command alone
-    from app.server import UNABLE_TO_START, serve
+    from app.supervisor import UNABLE_TO_START, serve
 
     try:
         serve(Settings.from_environment().with_options(host=host, port=port, workers=workers))

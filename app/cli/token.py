@@ -83,7 +83,7 @@ async def _revoke(session: Session, token_id: Annotated[str, typer.Argument(help
 def _bootstrap() -> None:
     """Write a new token of the actor `admin` to the data directory, if you have none; the server must be stopped."""
     # the server and all it imports are needed for this command alone
-    from app.server import UNABLE_TO_START, create_admin_token
+    from app.supervisor import UNABLE_TO_START, create_admin_token
 
     try:
         typer.echo(f"Wrote a new token to {create_admin_token(Settings.from_environment())}")

@@ -10,7 +10,8 @@ from typing import Any
 
 from playwright.async_api import Error, FilePayload, Locator, Page, Route, expect
 
-from app.server import HttpProtocol, create_app
+from app.server import create_app
+from app.server_process import HttpProtocol
 from tests.api.given import push
 from tests.conftest import LiveServer, answering
 from tests.console.conftest import Console, browsing
