@@ -14,8 +14,8 @@ CREATE_STORE = """mutation($i: CreateDataStoreInput!) { createDataStore(input: $
     store { id name kind url isDefault project { slug } } } }"""
 REQUEST_UPLOAD = """mutation($i: RequestUploadInput!) { requestUpload(input: $i) { datum { id status } upload { id
     parts { totalCount nodes { number size received method url headers { name value } } } } } }"""
-COMPLETE_UPLOAD = """mutation($i: CompleteUploadInput!) { completeUpload(input: $i) { datum { id status downloadUrl
-    storageUri checksums { md5 sha1 sha256 evidence } } change { version alias { name } } } }"""
+COMPLETE_UPLOAD = """mutation($i: CompleteUploadInput!) { completeUpload(input: $i) { datum { id status storageUri
+    checksums { md5 sha1 sha256 evidence } } change { version alias { name } } } }"""
 _DATUM = "query($id: ID!) { datum(id: $id) { status statusReason checksums { md5 sha1 sha256 evidence } } }"
 
 
@@ -48,6 +48,15 @@ async def push_datum(server: LiveServer, content: bytes, *, alias: str | None = 
 async def push(server: LiveServer, content: bytes, **more: Any) -> str:
     """The id of a file, its bytes sent in one part to the project's store."""
     return str((await push_datum(server, content, **more))["id"])
+
+
+async def download_link(server: LiveServer, datum: str, expires_in: int = 60) -> str:
+    data = await server.run(
+        "query($id: ID!, $expiresIn: Int!) { datum(id: $id) { downloadUrl(expiresIn: $expiresIn) } }",
+        id=datum,
+        expiresIn=expires_in,
+    )
+    return str(data["datum"]["downloadUrl"])
 
 
 async def show_datum(server: LiveServer, datum: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.api.given import COMPLETE_UPLOAD, REQUEST_UPLOAD, push, request_upload
+from tests.api.given import COMPLETE_UPLOAD, REQUEST_UPLOAD, download_link, push, request_upload
 from tests.conftest import LiveServer
 
 _LIST = """
@@ -32,15 +32,6 @@ async def _get(url: str, method: str = "GET", **headers: str) -> tuple[int, byte
         return response.status, await response.read(), response.headers
 
 
-async def _link(server: LiveServer, datum: str, expires_in: int = 60) -> str:
-    data = await server.run(
-        "query($id: ID!, $expiresIn: Int!) { datum(id: $id) { downloadUrl(expiresIn: $expiresIn) } }",
-        id=datum,
-        expiresIn=expires_in,
-    )
-    return str(data["datum"]["downloadUrl"])
-
-
 async def test_a_file_is_announced_sent_verified_and_fetched(server: LiveServer) -> None:
     content = b"weights" * 1000
     request = await request_upload(server, len(content), sha256=hashlib.sha256(content).hexdigest())
@@ -58,11 +49,11 @@ async def test_a_file_is_announced_sent_verified_and_fetched(server: LiveServer)
         "evidence": "VERIFIED",
     }
     assert done["change"] == {"version": 1, "alias": {"name": "model"}}
-    assert (await _get(await _link(server, done["datum"]["id"])))[1] == content
+    assert (await _get(await download_link(server, done["datum"]["id"])))[1] == content
 
 
 async def test_an_empty_file_is_a_file(server: LiveServer) -> None:
-    assert (await _get(await _link(server, await push(server, b""))))[:2] == (200, b"")
+    assert (await _get(await download_link(server, await push(server, b""))))[:2] == (200, b"")
 
 
 async def test_a_large_file_travels_in_parts_in_any_order(server: LiveServer) -> None:
@@ -134,7 +125,7 @@ async def test_published_bytes_cannot_be_written_again(server: LiveServer) -> No
     await _put(part["url"], b"good")
     await server.run(COMPLETE_UPLOAD, i={"upload": request["upload"]["id"]})
     assert (await _put(part["url"], b"evil"))[0] == 409
-    assert (await _get(await _link(server, request["datum"]["id"])))[1] == b"good"
+    assert (await _get(await download_link(server, request["datum"]["id"])))[1] == b"good"
 
 
 async def test_the_same_name_twice_is_two_files(server: LiveServer) -> None:
@@ -142,7 +133,7 @@ async def test_the_same_name_twice_is_two_files(server: LiveServer) -> None:
 
 
 async def test_links_serve_ranges_heads_and_etags_as_attachments(server: LiveServer) -> None:
-    url = await _link(
+    url = await download_link(
         server, await push(server, b"0123456789", name='dir/a "quoted"\u00e9.html', mediaType="text/html")
     )
     status, body, headers = await _get(url, Range="bytes=2-4")
@@ -157,13 +148,13 @@ async def test_links_serve_ranges_heads_and_etags_as_attachments(server: LiveSer
 
 async def test_a_link_that_was_tampered_with_or_expired_is_refused(server: LiveServer) -> None:
     first, second = await push(server, b"one"), await push(server, b"two")
-    url = await _link(server, first)
+    url = await download_link(server, first)
     assert (await _get(url.replace(first, second)))[0] == 403
     assert (await _get(url.replace("expires=", "expires=9")))[0] == 403
     assert (await _get(url.split("&signature")[0]))[0] == 403
     (part,) = (await request_upload(server, 3))["upload"]["parts"]["nodes"]
     assert (await _put(part["url"].replace("/parts/1", "/parts/2"), b"abc"))[0] == 403
-    short = await _link(server, first, expires_in=1)
+    short = await download_link(server, first, expires_in=1)
     await asyncio.sleep(2.1)
     status, body, _ = await _get(short)
     assert (status, b"expired" in body) == (403, True)
@@ -229,7 +220,7 @@ async def test_a_purge_is_refused_while_in_use_and_then_deletes_the_bytes(server
     assert error.code == "ALIAS_IN_USE"
     assert error.extensions["aliases"] == ["in-use"]
     assert error.extensions["executions"] == [1]
-    url = await _link(server, datum)
+    url = await download_link(server, datum)
     await server.run(purge, input={"id": datum, "reason": "space", "force": True})
     await _until_empty(tmp_path / "files")
     assert (await _get(url))[0] == 410

@@ -15,6 +15,7 @@ from tests.api.given import (
     COMPLETE_UPLOAD,
     CREATE_STORE,
     condemned,
+    download_link,
     push_datum,
     request_upload,
     send_part,
@@ -55,9 +56,10 @@ async def test_a_file_goes_straight_to_s3_and_comes_straight_back(server: LiveSe
     await _add(server, seaweedfs)
     datum = await push_datum(server, b"weights", sha256=_hashes(b"weights")["sha256"])
     assert datum["storageUri"].startswith(f"s3://{servers.BUCKET}/team/waymark/")
-    assert datum["downloadUrl"].startswith(seaweedfs)
+    link = await download_link(server, datum["id"])
+    assert link.startswith(seaweedfs)
     assert datum["checksums"]["sha256"] == _hashes(b"weights")["sha256"]
-    async with aiohttp.ClientSession() as session, session.get(datum["downloadUrl"]) as response:
+    async with aiohttp.ClientSession() as session, session.get(link) as response:
         assert await response.read() == b"weights"
     found = await verified(server, datum["id"])
     assert found["checksums"] == _hashes(b"weights") | {"evidence": "VERIFIED"}
@@ -72,7 +74,7 @@ async def test_a_file_goes_straight_to_azure_and_comes_straight_back(server: Liv
     assert datum["storageUri"].startswith(f"azure://{servers.AZURE_ACCOUNT}/{servers.BUCKET}/waymark/")
     # Azure vouches for no sha256, so completing has read the object
     assert datum["checksums"] == _hashes(b"weights") | {"evidence": "VERIFIED"}
-    async with aiohttp.ClientSession() as session, session.get(datum["downloadUrl"]) as response:
+    async with aiohttp.ClientSession() as session, session.get(await download_link(server, datum["id"])) as response:
         assert await response.read() == b"weights"
     both = {**azure(azurite).spec["azure"], "sasToken": "x"}
     error = await server.fails(CREATE_STORE, i={"project": project, "name": "two", "azure": both})
@@ -100,6 +102,7 @@ async def test_bytes_that_are_not_those_announced_are_refused(server: LiveServer
 async def test_a_purged_file_is_deleted_from_the_store(server: LiveServer, seaweedfs: str) -> None:
     await _add(server, seaweedfs)
     datum = await push_datum(server, b"to be purged")
+    link = await download_link(server, datum["id"])
     await server.run(
         "mutation($i: PurgeDatumInput!) { purgeDatum(input: $i) { datum { status } } }",
         i={"id": datum["id"], "reason": "no longer needed"},
@@ -108,7 +111,7 @@ async def test_a_purged_file_is_deleted_from_the_store(server: LiveServer, seawe
         while True:
             # by this housekeeping or by the server's own
             await server.keep_house()
-            async with session.get(datum["downloadUrl"]) as response:
+            async with session.get(link) as response:
                 if response.status == 404:
                     break
                 assert response.status == 200
