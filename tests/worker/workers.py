@@ -19,7 +19,7 @@ SHOW = """query($id: ID!) { execution(id: $id) { status attempt exitCode
     outputs { nodes { id name size origin tags properties checksums { sha256 } aliases { name } downloadUrl } }
     inputs { files { nodes { checksums { sha256 } } } }
     warnings { code file key message before { sha256 } after { sha256 } }
-    logs(first: 500) { nodes { sequence stream message } }
+    logs(first: 500) { nodes { sequence at stream message } }
     aliasHistory { alias { name } via actor { name } execution { id } to { name } } } }"""
 
 
